@@ -1,0 +1,436 @@
+//! Runs a plan: stage by stage, whole work in waves, then tile work slot by slot.
+//!
+//! Everything that depends on shapes alone is worked out when the executor is made; a run allocates nothing. Which thread
+//! takes which unit is free, what a unit does is not: a whole step's parts are cut by the plan, a slot's tiles go in order.
+//! Invariant: a legal plan (checked when the executor is made) is all that memory safety rests on.
+
+use lenslet_graph::Role;
+use lenslet_graph::plan::{Kernel, Operand, Place, Plan, Step, check};
+
+use crate::kernels::{self, Call, Input, Tile};
+use crate::memory::{At, Memory, Views};
+use crate::simd::{Isa, Scalar};
+use crate::tiles::Pool;
+use crate::{kernels::conv2d, kernels::conv2d_weight_grad, kernels::linear_weight_grad, kernels::pack};
+
+/// Where a batch comes from.
+pub trait Feed: Sync {
+    /// Writes the numbers of one image of the batch for one of the graph's inputs: C×H×W pixels, or its label. Called from
+    /// the threads that work on the images.
+    fn fill(&self, input: usize, image: usize, values: &mut [f32]);
+}
+
+/// A plan with its memory, ready to run again and again.
+pub struct Executor {
+    plan: Plan,
+    isa: Isa,
+    memory: Memory,
+    stages: Vec<Stage>,
+    threads: usize,
+    /// Rows of images on their way into lanes, a block per thread.
+    rows: Vec<std::sync::Mutex<Vec<f32>>>,
+}
+
+/// A stage of the plan with its tables.
+struct Stage {
+    waves: Vec<Wave>,
+    tile: Vec<Task>,
+    /// Partial sums that the stage's tiles add to; they begin at 0.
+    sums: Vec<Operand>,
+}
+
+struct Wave {
+    tasks: Vec<Task>,
+    /// `(task, part)`: what threads share.
+    units: Vec<(usize, usize)>,
+}
+
+struct Task {
+    step: Step,
+    tables: Tables,
+}
+
+/// What a kernel needs to know about sizes, worked out beforehand.
+enum Tables {
+    None,
+    Correlate(conv2d::Geometry),
+    WeightGrad(conv2d_weight_grad::Geometry),
+}
+
+/// The most inputs of a step whose kernel takes them all at once.
+const MOST_INPUTS: usize = 16;
+
+impl Executor {
+    /// An executor on the best instruction set of this machine, for a pool of `threads`.
+    ///
+    /// # Panics
+    /// If the plan is not legal, or was made for another number of lanes: faults of the planner, not of the user.
+    pub fn new(plan: Plan, isa: Isa, threads: usize) -> Self {
+        assert_eq!(plan.options.lanes, isa.lanes(), "a plan is made for the lanes of its instruction set");
+        if let Err(fault) = check::check(&plan) {
+            panic!("the planner made an illegal plan: {fault}");
+        }
+        let memory = Memory::new(&plan, threads);
+        let stages = plan.stages.iter().map(Stage::new).collect();
+        let row = plan.inputs.iter().map(|shape| shape.len()).max().unwrap_or(0) * isa.lanes();
+        let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
+        Self { plan, isa, memory, stages, threads, rows }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs the plan once: images and labels from `feed`, `parameters` one behind the other as in the plan, and the seed
+    /// and step that random ops go by.
+    ///
+    /// # Panics
+    /// If the pool has more threads than the executor was made for, or the parameters are not the plan's.
+    pub fn run(&mut self, pool: &mut Pool, parameters: &[f32], feed: &dyn Feed, seed: u64, step: u32) {
+        assert!(pool.threads() <= self.threads, "each thread needs its own scratch memory");
+        let run = Run { isa: self.isa, plan: &self.plan, rows: &self.rows, views: self.memory.views(parameters), feed, seed, step };
+        for stage in &self.stages {
+            for wave in &stage.waves {
+                pool.run(wave.units.len(), &|unit, _| {
+                    let (task, part) = wave.units[unit];
+                    run.whole(&wave.tasks[task], part);
+                });
+            }
+            if !stage.tile.is_empty() {
+                pool.run(self.plan.slots, &|slot, thread| run.slot(stage, slot, thread));
+            }
+        }
+    }
+
+    /// The numbers of a whole output after a run, or `None` if the plan has no such output.
+    pub fn whole(&self, role: &Role) -> Option<&[f32]> {
+        let operand = self.plan.output(role)?;
+        match operand.place {
+            Place::Whole(offset) => Some(&self.memory.whole.as_slice()[offset..][..operand.shape.len()]),
+            _ => None,
+        }
+    }
+
+    /// Copies one image's numbers of a batched output after a run; `false` if the plan has no such output.
+    pub fn image(&self, role: &Role, image: usize, values: &mut [f32]) -> bool {
+        let Some(Operand { place: Place::Kept(offset), .. }) = self.plan.output(role) else { return false };
+        let lanes = self.plan.options.lanes;
+        let start = (image / lanes * self.plan.kept_len + offset) * lanes + image % lanes;
+        let kept = self.memory.kept.as_slice();
+        for (value, &kept) in values.iter_mut().zip(kept[start..].iter().step_by(lanes)) {
+            *value = kept;
+        }
+        true
+    }
+}
+
+impl Stage {
+    fn new(stage: &lenslet_graph::plan::Stage) -> Self {
+        let wave = |steps: &Vec<Step>| {
+            let parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
+            Wave { units: steps.iter().enumerate().flat_map(parts).collect(), tasks: tasks(steps) }
+        };
+        let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
+        Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile), sums: sums.collect() }
+    }
+}
+
+fn tasks(steps: &[Step]) -> Vec<Task> {
+    steps.iter().map(|step| Task { step: step.clone(), tables: Tables::new(step) }).collect()
+}
+
+/// Numbers of a sum over slots that one part adds up.
+const SUM_PART: usize = 1 << 14;
+
+/// Pieces of a whole step that threads can share. They depend on sizes alone.
+fn parts(step: &Step) -> usize {
+    match &step.kernel {
+        Kernel::Pack(pack) => pack::parts(pack),
+        Kernel::SumSlots { .. } => step.output.shape.len().div_ceil(SUM_PART),
+        Kernel::LinearWeightGrad => step.output.shape.dim(0).div_ceil(linear_weight_grad::PART),
+        _ => 1,
+    }
+}
+
+impl Tables {
+    fn new(step: &Step) -> Self {
+        let output = step.output.shape;
+        match &step.kernel {
+            Kernel::Conv2d { layer, .. } => {
+                Tables::Correlate(conv2d::Geometry::forward(layer, step.inputs[0].shape, output))
+            }
+            Kernel::Conv2dInputGrad { layer } => {
+                Tables::Correlate(conv2d::Geometry::backward(layer, output, step.inputs[0].shape))
+            }
+            Kernel::Linear { .. } => {
+                let width = |operand: &Operand| operand.shape.dim(operand.shape.rank() - 1);
+                let (inputs, outputs) = (width(&step.inputs[0]), width(&step.output));
+                Tables::Correlate(conv2d::Geometry::dense(output.len() / outputs, inputs, outputs))
+            }
+            Kernel::Conv2dWeightGrad { layer } => {
+                let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
+                Tables::WeightGrad(conv2d_weight_grad::Geometry::new(layer, image, gradient))
+            }
+            _ => Tables::None,
+        }
+    }
+}
+
+/// One run of the plan, shared by the threads.
+struct Run<'a> {
+    isa: Isa,
+    plan: &'a Plan,
+    rows: &'a [std::sync::Mutex<Vec<f32>>],
+    views: Views<'a>,
+    feed: &'a dyn Feed,
+    seed: u64,
+    step: u32,
+}
+
+impl Run<'_> {
+    /// The stage's tile work for all tiles of one slot.
+    fn slot(&self, stage: &Stage, slot: usize, thread: usize) {
+        let at = At { tile: 0, slot, thread };
+        for sum in &stage.sums {
+            // SAFETY: the plan was checked; a slot is one thread's.
+            unsafe { self.views.output(sum, at) }.fill(0.0);
+        }
+        for tile in self.plan.slot_tiles(slot) {
+            let at = At { tile, ..at };
+            for task in &stage.tile {
+                self.tile(task, at);
+            }
+        }
+    }
+
+    fn tile_of(&self, tile: usize) -> Tile {
+        let options = self.plan.options;
+        let first = tile * options.lanes;
+        Tile { first, images: self.plan.images(tile), batch: options.batch, seed: self.seed, step: self.step }
+    }
+
+    /// One step on one tile.
+    fn tile(&self, task: &Task, at: At) {
+        let step = &task.step;
+        // SAFETY: the plan was checked; a tile, its slot and this thread's scratch are this thread's, and the slices end
+        // with the step.
+        let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
+        let tile = self.tile_of(at.tile);
+        match (&step.kernel, &task.tables) {
+            (Kernel::Feed { input }, _) => self.load(*input, tile, at.thread, output),
+            (Kernel::ToRows, _) => self.isa.run(kernels::feed::ToRows { lanes: inputs[0].data, rows: output }),
+            (Kernel::Conv2d { activation, .. } | Kernel::Linear { activation }, Tables::Correlate(geometry)) => {
+                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+                self.isa.run(conv2d::Correlate { geometry, x, weight, bias, activation, y: output });
+            }
+            (Kernel::Conv2dInputGrad { .. }, Tables::Correlate(geometry)) => {
+                let (x, weight) = (inputs[0].data, inputs[1].data);
+                self.isa.run(conv2d::Correlate { geometry, x, weight, bias: &[], activation: None, y: output });
+            }
+            (Kernel::Conv2dWeightGrad { .. }, Tables::WeightGrad(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
+            }
+            (Kernel::Rearrange { fill, moves }, _) => {
+                if let Some(value) = fill {
+                    output.fill(*value);
+                }
+                for copy in moves {
+                    // SAFETY: as above.
+                    let input = unsafe { self.views.input(&step.inputs[copy.input], at) };
+                    self.isa.run(kernels::rearrange::Rearrange { copy, input, output });
+                }
+            }
+            (kernel, _) => {
+                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
+                with_call(kernel, call, Vectors(self.isa));
+            }
+        }
+    }
+
+    /// The step's inputs; steps with more are done piece by piece.
+    ///
+    /// # Safety
+    /// As for [`Views::output`].
+    unsafe fn inputs(&self, step: &Step, at: At) -> [Input<'_>; MOST_INPUTS] {
+        let none = Input { data: &[], shape: lenslet_graph::Shape::scalar(false) };
+        let mut inputs = [none; MOST_INPUTS];
+        for (input, operand) in inputs.iter_mut().zip(&step.inputs) {
+            // SAFETY: the caller's promise.
+            *input = unsafe { self.views.input(operand, at) };
+        }
+        inputs
+    }
+
+    /// Images or labels into the lanes; empty lanes repeat the last image, so that nothing in them is out of the ordinary.
+    fn load(&self, input: usize, tile: Tile, thread: usize, lanes: &mut [f32]) {
+        let len = self.plan.inputs[input].len();
+        // Never contended: a thread locks its own.
+        let mut rows = self.rows[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let rows = &mut rows[..len * self.plan.options.lanes];
+        for (lane, row) in rows.chunks_exact_mut(len).enumerate() {
+            self.feed.fill(input, tile.first + lane.min(tile.images - 1), row);
+        }
+        self.isa.run(kernels::feed::FromRows { rows, lanes });
+    }
+
+    /// One part of a step on whole values.
+    fn whole(&self, task: &Task, part: usize) {
+        let step = &task.step;
+        let at = At::default();
+        match &step.kernel {
+            Kernel::Pack(pack) => {
+                let len = pack::block_len(pack);
+                // SAFETY: the plan was checked; parts write to blocks of their own.
+                let (weight, packed) = unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
+                pack::block(pack, part, weight.data, packed);
+            }
+            Kernel::SumSlots { mean } => {
+                let from = part * SUM_PART;
+                let len = SUM_PART.min(step.output.shape.len() - from);
+                let divisor = if *mean { self.plan.options.batch as f32 } else { 1.0 };
+                // SAFETY: the plan was checked; parts write to ranges of their own.
+                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len)) };
+                kernels::batch::sum_slots(slots, divisor, from..from + len, output);
+            }
+            Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
+            Kernel::BatchStatistics | Kernel::Statistics => {
+                // SAFETY: the plan was checked.
+                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.views.output(&step.output, at)) };
+                match step.kernel {
+                    Kernel::Statistics => kernels::batch::statistics(slots, output),
+                    _ => kernels::batch::batch_statistics(slots, output),
+                }
+            }
+            Kernel::Rearrange { fill, moves } => {
+                // SAFETY: the plan was checked.
+                let output = unsafe { self.views.output(&step.output, at) };
+                if let Some(value) = fill {
+                    output.fill(*value);
+                }
+                for copy in moves {
+                    // SAFETY: the plan was checked.
+                    let input = unsafe { self.views.input(&step.inputs[copy.input], at) };
+                    OneLane.run(kernels::rearrange::Rearrange { copy, input, output });
+                }
+            }
+            kernel => {
+                // SAFETY: the plan was checked.
+                let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
+                let tile = Tile { images: 1, ..self.tile_of(0) };
+                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
+                with_call(kernel, call, OneLane);
+            }
+        }
+    }
+
+    /// The numbers from `from` of a whole step's output.
+    ///
+    /// # Safety
+    /// As for [`Views::output`], and parts must not overlap.
+    unsafe fn part(&self, step: &Step, from: usize, len: usize) -> &mut [f32] {
+        let Place::Whole(offset) = step.output.place else { unreachable!("whole work writes whole values") };
+        let shape = lenslet_graph::Shape::whole(&[len]).expect("a part is no larger than the whole");
+        // SAFETY: the caller's promise.
+        unsafe { self.views.output(&Operand { place: Place::Whole(offset + from), shape }, At::default()) }
+    }
+
+    fn linear_weight_grad(&self, step: &Step, part: usize) {
+        let [outputs, inputs] = [step.output.shape.dim(0), step.output.shape.dim(1)];
+        let first = part * linear_weight_grad::PART;
+        let last = outputs.min(first + linear_weight_grad::PART);
+        let offset = |operand: &Operand| match operand.place {
+            Place::Kept(offset) => offset * self.plan.options.lanes,
+            place => unreachable!("{place:?} is not there for all tiles"),
+        };
+        let tile_len = self.plan.kept_len * self.plan.options.lanes;
+        // SAFETY: the plan was checked; whole work does not write to tiles, and parts write to rows of their own.
+        let (kept, dw) = unsafe { (self.views.kept(self.plan.tiles() * tile_len), self.part(step, first * inputs, (last - first) * inputs)) };
+        let batch = linear_weight_grad::Batch {
+            kept,
+            tile_len,
+            x: offset(&step.inputs[0]),
+            dy: offset(&step.inputs[1]),
+            images: self.plan.options.batch,
+            rows: step.inputs[0].shape.len() / inputs,
+            inputs,
+            outputs,
+        };
+        self.isa.run(linear_weight_grad::WeightGrad { batch, outputs: first..last, dw });
+    }
+}
+
+/// How a kernel runs: in vectors, or with one lane.
+trait Runner {
+    fn run<K: crate::simd::Kernel<Output = ()>>(&self, kernel: K);
+}
+
+struct Vectors(Isa);
+
+impl Runner for Vectors {
+    fn run<K: crate::simd::Kernel<Output = ()>>(&self, kernel: K) {
+        self.0.run(kernel);
+    }
+}
+
+struct OneLane;
+
+impl Runner for OneLane {
+    fn run<K: crate::simd::Kernel<Output = ()>>(&self, kernel: K) {
+        kernel.run(Scalar);
+    }
+}
+
+/// The kernels that do the same to the values of a tile and to whole values.
+fn with_call(kernel: &Kernel, call: Call<'_>, runner: impl Runner) {
+    use crate::kernels::*;
+    match kernel {
+        Kernel::Fill(value) => call.output.fill(*value),
+        Kernel::Map(map) => runner.run(map::Forward { map: *map, call }),
+        Kernel::MapGrad(map) => runner.run(map::Backward { map: *map, call }),
+        Kernel::Binary(op) => runner.run(binary::Binary { op: *op, call }),
+        Kernel::Select => runner.run(select::Select { call }),
+        Kernel::MatMul => runner.run(matmul::MatMul { call }),
+        Kernel::Reduce(reduce) => runner.run(reduce::Reduce { reduce: *reduce, call }),
+        Kernel::Softmax(softmax) => runner.run(softmax::Softmax { softmax: *softmax, call }),
+        Kernel::BatchExpand { mean } => runner.run(batch::Expand { mean: *mean, call }),
+        Kernel::SumImages => runner.run(batch::SumImages { call }),
+        Kernel::ChannelMoments => runner.run(batch::ChannelMoments { call }),
+        Kernel::Moments => runner.run(batch::Moments { call }),
+        Kernel::WholeStatistics => batch::whole_statistics(call.inputs[0].data, call.output),
+        Kernel::MaxPool2d(layer) => runner.run(max_pool::Forward { layer: *layer, call }),
+        Kernel::MaxPool2dGrad(layer) => runner.run(max_pool::Backward { layer: *layer, call }),
+        Kernel::AvgPool2d(layer) => runner.run(avg_pool::Forward { layer: *layer, call }),
+        Kernel::AvgPool2dGrad(layer) => runner.run(avg_pool::Backward { layer: *layer, call }),
+        Kernel::AdaptiveAvgPool2d(layer) => runner.run(adaptive_avg_pool::Forward { layer: *layer, call }),
+        Kernel::AdaptiveAvgPool2dGrad(layer) => runner.run(adaptive_avg_pool::Backward { layer: *layer, call }),
+        Kernel::BatchNorm { eps } => runner.run(batch_norm::Forward { eps: *eps, call }),
+        Kernel::BatchNormSums { eps } => runner.run(batch_norm::Sums { eps: *eps, call }),
+        Kernel::BatchNormGrad { eps, training } => {
+            runner.run(batch_norm::Backward { eps: *eps, training: *training, call });
+        }
+        Kernel::Dropout { p, layer } => runner.run(dropout::Dropout { p: *p, layer: *layer, call }),
+        Kernel::CrossEntropy { label_smoothing } => {
+            runner.run(cross_entropy::Forward { label_smoothing: *label_smoothing, call });
+        }
+        Kernel::CrossEntropyGrad { label_smoothing } => {
+            runner.run(cross_entropy::Backward { label_smoothing: *label_smoothing, call });
+        }
+        Kernel::Custom(op) => runner.run(custom::Forward { op: &**op, call }),
+        Kernel::CustomGrad { op, input } => runner.run(custom::Backward { op: &**op, input: *input, call }),
+        Kernel::Feed { .. }
+        | Kernel::Rearrange { .. }
+        | Kernel::SumSlots { .. }
+        | Kernel::BatchStatistics
+        | Kernel::Statistics
+        | Kernel::Pack(_)
+        | Kernel::Conv2d { .. }
+        | Kernel::Conv2dInputGrad { .. }
+        | Kernel::Conv2dWeightGrad { .. }
+        | Kernel::Linear { .. }
+        | Kernel::ToRows
+        | Kernel::LinearWeightGrad => unreachable!("{kernel:?} has its own way, or is no work of this kind"),
+    }
+}

@@ -1,0 +1,153 @@
+//! Sum, mean and maximum over axes.
+//!
+//! Two nests of loops: one over the axes that stay, and for each result one over the axes that go; neighbouring axes of a
+//! kind are one loop. Sums are made in [`totals`], which other kernels use too.
+
+use lenslet_graph::MAX_RANK;
+use lenslet_graph::ops::reduce::{Reduce as Op, ReduceKind};
+
+use super::Call;
+use super::nest::Nest;
+use crate::simd::{Kernel, Lanes};
+
+/// The result of the input over the op's axes.
+pub(crate) struct Reduce<'a> {
+    pub(crate) reduce: Op,
+    pub(crate) call: Call<'a>,
+}
+
+impl Kernel for Reduce<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        let Call { inputs, output, shape, .. } = self.call;
+        let (x, from) = (inputs[0].data, inputs[0].shape);
+        let [stay, go] = nests(from.dims(), &self.reduce.axes);
+        let (count, [step]) = stay.row();
+        let (part_len, [part_step]) = go.row();
+        let share = simd.splat(shape.len() as f32 / from.len() as f32);
+        let mut results = output.chunks_exact_mut(S::N);
+        for [start] in stay.starts() {
+            for (i, y) in results.by_ref().take(count).enumerate() {
+                let parts = go.starts().map(|[part]| &x[(start + i * step + part) * S::N..]);
+                let result = match self.reduce.kind {
+                    ReduceKind::Max => parts.fold(simd.splat(f32::NEG_INFINITY), |max, part| {
+                        (0..part_len).fold(max, |max, j| greater(simd, max, simd.load(part, j * part_step)))
+                    }),
+                    ReduceKind::Sum | ReduceKind::Mean => parts.fold(simd.splat(0.0), |sum, part| {
+                        let [more] = totals(simd, part_len, part_step, [part], |[x]| [x]);
+                        simd.add(sum, more)
+                    }),
+                };
+                let mean = self.reduce.kind == ReduceKind::Mean;
+                simd.store(if mean { simd.mul(result, share) } else { result }, y, 0);
+            }
+        }
+    }
+}
+
+/// Loops over the axes that stay, and over those that go.
+fn nests(dims: &[usize], gone: &[bool; MAX_RANK]) -> [Nest<1>; 2] {
+    let mut strides = [1; MAX_RANK];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis] * dims[axis];
+    }
+    [false, true].map(|goes| {
+        let axes = dims.iter().zip(strides).zip(gone).filter(|&(_, &gone)| gone == goes);
+        Nest::of(axes.map(|((&dim, stride), _)| (dim, [stride])))
+    })
+}
+
+/// The greater of both, or NaN where one is.
+#[inline(always)]
+pub(super) fn greater<S: Lanes>(simd: S, a: S::V, b: S::V) -> S::V {
+    simd.if_less(a, b, b, simd.if_equal(b, b, a, b))
+}
+
+/// Values that are added up by themselves before their sum joins the total, so that rounding grows with the number of
+/// blocks and not of values.
+const BLOCK: usize = 64;
+
+/// Sums under way at once: an addition takes 3 or 4 cycles.
+const CHAINS: usize = 4;
+
+/// The sums of `K` functions of `n` values of each input, which lie `step` vectors apart.
+#[inline(always)]
+pub(super) fn totals<S: Lanes, const A: usize, const K: usize>(
+    simd: S,
+    n: usize,
+    step: usize,
+    inputs: [&[f32]; A],
+    f: impl Fn([S::V; A]) -> [S::V; K],
+) -> [S::V; K] {
+    let add = |sums: &mut [S::V; K], terms: [S::V; K]| {
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum = simd.add(*sum, term);
+        }
+    };
+    let zero = [simd.splat(0.0); K];
+    let mut total = zero;
+    for first in (0..n).step_by(BLOCK) {
+        let mut chains = [zero; CHAINS];
+        let len = BLOCK.min(n - first);
+        let even = len - len % CHAINS;
+        for i in (first..first + even).step_by(CHAINS) {
+            for (c, chain) in chains.iter_mut().enumerate() {
+                add(chain, f(inputs.map(|x| simd.load(x, (i + c) * step))));
+            }
+        }
+        for i in first + even..first + len {
+            add(&mut chains[0], f(inputs.map(|x| simd.load(x, i * step))));
+        }
+        for chain in chains {
+            add(&mut total, chain);
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::testing::{Check, Machine, Random, shape};
+    use lenslet_graph::tensor::Tensor;
+
+    proptest! {
+        #[test]
+        fn is_the_reference(
+            dims in prop::collection::vec(1usize..9, 0..5),
+            axes in any::<[bool; MAX_RANK]>(),
+            kind in prop::sample::select(&[ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max][..]),
+            keep in any::<bool>(),
+            batched in any::<bool>(),
+            batch in 1usize..20,
+            seed in any::<u64>(),
+        ) {
+            let mut random = Random::new(seed);
+            let axes = std::array::from_fn(|axis| axes[axis] && axis < dims.len());
+            let reduce = Op { kind, axes, keep };
+            let shape = shape(batched, &dims);
+            let x = match random.below(3) {
+                0 => random.choice(shape, batch, &[0.0, 1.0, -1.0, 2.0, 3.0, f32::NEG_INFINITY, f32::NAN]),
+                _ => random.tensor(shape, batch),
+            };
+            Check::new(reduce, [x]).kernel(|machine, call| machine.run(Reduce { reduce, call }));
+        }
+    }
+
+    /// One sum of as many numbers as a large weight has.
+    #[test]
+    fn long_sums_keep_their_digits() {
+        let x = Random::new(0).range(shape(false, &[1 << 20]), 1, 0.0, 1.0);
+        let exact: f64 = x.data().iter().sum();
+        let reduce = Op { kind: ReduceKind::Sum, axes: [true, false, false, false, false, false], keep: false };
+        Check::new(reduce, [x]).tolerance(1e-6).kernel(|machine, call| machine.run(Reduce { reduce, call }));
+        // The check itself: numbers added up one by one in f32 would fail it.
+        let x: Tensor<f64> = Random::new(0).range(shape(false, &[1 << 20]), 1, 0.0, 1.0);
+        let plain: f32 = x.data().iter().map(|&x| x as f32).sum();
+        assert!((f64::from(plain) - exact).abs() > 1e-6 * exact && Machine::OneLane.lanes() == 1);
+    }
+}

@@ -1,0 +1,180 @@
+//! The memory that a plan runs in, and slices of it.
+//!
+//! Threads work side by side in the same blocks: on tiles and slots of their own, and on different whole values. Rust's
+//! borrows cannot express that, so [`Views`] hands out slices by a plan's word. What makes that sound is stated at
+//! [`Views::output`] and proved for each plan by `lenslet_graph::plan::check`.
+
+use lenslet_graph::plan::{Operand, Place, Plan};
+
+use crate::kernels::{Input, Slots};
+
+/// A zeroed block of numbers that begins at a cache line.
+pub(crate) struct Buffer {
+    lines: Vec<Line>,
+}
+
+/// A cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([f32; 16]);
+
+impl Buffer {
+    pub(crate) fn new(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)] }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        // SAFETY: lines are arrays of 16 numbers without padding, one behind the other.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
+    }
+
+    fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.lines.as_mut_ptr().cast()
+    }
+}
+
+/// All blocks of a plan.
+pub(crate) struct Memory {
+    pub(crate) whole: Buffer,
+    /// A block per tile.
+    pub(crate) kept: Buffer,
+    /// A block per thread.
+    scratch: Buffer,
+    /// A block per slot.
+    slots: Buffer,
+    lanes: usize,
+    kept_len: usize,
+    scratch_len: usize,
+    slot_len: usize,
+    /// Where each parameter begins.
+    parameters: Vec<usize>,
+}
+
+impl Memory {
+    pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
+        let lanes = plan.options.lanes;
+        let (kept_len, scratch_len) = (plan.kept_len * lanes, plan.scratch_len * lanes);
+        Self {
+            whole: Buffer::new(plan.whole_len),
+            kept: Buffer::new(plan.tiles() * kept_len),
+            scratch: Buffer::new(threads * scratch_len),
+            slots: Buffer::new(plan.slots * plan.slot_len),
+            lanes,
+            kept_len,
+            scratch_len,
+            slot_len: plan.slot_len,
+            parameters: lenslet_graph::graph::offsets(&plan.parameters),
+        }
+    }
+
+    /// Views for one run, with the parameters' values.
+    pub(crate) fn views<'a>(&'a mut self, parameters: &'a [f32]) -> Views<'a> {
+        assert_eq!(Some(&parameters.len()), self.parameters.last(), "one value for each parameter's number");
+        Views {
+            whole: self.whole.as_mut_ptr(),
+            kept: self.kept.as_mut_ptr(),
+            scratch: self.scratch.as_mut_ptr(),
+            slots: self.slots.as_mut_ptr(),
+            parameters,
+            offsets: &self.parameters,
+            lanes: self.lanes,
+            kept_len: self.kept_len,
+            scratch_len: self.scratch_len,
+            slot_len: self.slot_len,
+            slots_len: self.slots.as_slice().len(),
+        }
+    }
+}
+
+/// Where a step works: which tile, of which slot, on which thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct At {
+    pub(crate) tile: usize,
+    pub(crate) slot: usize,
+    pub(crate) thread: usize,
+}
+
+/// The memory during a run.
+#[derive(Clone, Copy)]
+pub(crate) struct Views<'a> {
+    whole: *mut f32,
+    kept: *mut f32,
+    scratch: *mut f32,
+    slots: *mut f32,
+    parameters: &'a [f32],
+    offsets: &'a [usize],
+    lanes: usize,
+    kept_len: usize,
+    scratch_len: usize,
+    slot_len: usize,
+    slots_len: usize,
+}
+
+// SAFETY: the pointers are to memory that `views` borrowed for `'a`; what threads may do with it is said at `output`.
+unsafe impl Sync for Views<'_> {}
+
+impl<'a> Views<'a> {
+    /// An operand to be read.
+    ///
+    /// # Safety
+    /// As for [`Views::output`].
+    pub(crate) unsafe fn input(&self, operand: &Operand, at: At) -> Input<'a> {
+        let data = match operand.place {
+            Place::Parameter(number) => &self.parameters[self.offsets[number]..self.offsets[number + 1]],
+            // SAFETY: the operand lies inside its memory, and nobody writes to it meanwhile: the caller's promise.
+            _ => unsafe { std::slice::from_raw_parts(self.place(operand, at), self.len(operand)) },
+        };
+        Input { data, shape: operand.shape }
+    }
+
+    /// An operand to be written.
+    ///
+    /// # Safety
+    /// The plan must be legal (`lenslet_graph::plan::check`) and of the memory that the views are of. At any time, a tile
+    /// and a slot belong to one thread, `at.thread` is the calling thread's own number, and steps of one wave run together
+    /// with no others; a slice must not outlive its step. Then whatever another thread touches meanwhile lies in another
+    /// tile, slot or scratch block, or in another value of the wave.
+    pub(crate) unsafe fn output(&self, operand: &Operand, at: At) -> &'a mut [f32] {
+        // SAFETY: the operand lies inside its memory, and it is this step's alone: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.place(operand, at), self.len(operand)) }
+    }
+
+    /// All slots' partial sums of an operand.
+    ///
+    /// # Safety
+    /// As for [`Views::output`]: only in whole work, when no tile is under way.
+    pub(crate) unsafe fn slots(&self, operand: &Operand) -> Slots<'a> {
+        let Place::Slot(offset) = operand.place else { unreachable!("a sum over slots reads partial sums") };
+        // SAFETY: the slots' memory has this length; whole work does not write to it.
+        let data = unsafe { std::slice::from_raw_parts(self.slots, self.slots_len) };
+        Slots { data, slot_len: self.slot_len, offset, len: operand.shape.len() }
+    }
+
+    /// The first `len` numbers of all tiles' memory.
+    ///
+    /// # Safety
+    /// As for [`Views::output`]: only in whole work, and `len` must not exceed what the tiles have.
+    pub(crate) unsafe fn kept(&self, len: usize) -> &'a [f32] {
+        // SAFETY: the caller's promise; whole work does not write to it.
+        unsafe { std::slice::from_raw_parts(self.kept, len) }
+    }
+
+    fn len(&self, operand: &Operand) -> usize {
+        operand.shape.len() * if operand.shape.is_batched() { self.lanes } else { 1 }
+    }
+
+    /// # Safety
+    /// The operand must lie inside its memory, and `at` name a tile, slot and thread that exist.
+    unsafe fn place(&self, operand: &Operand, at: At) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match operand.place {
+                Place::Parameter(_) => unreachable!("steps do not write to parameters"),
+                Place::Whole(offset) => self.whole.add(offset),
+                Place::Kept(offset) => self.kept.add(at.tile * self.kept_len + offset * self.lanes),
+                Place::Scratch(offset) => self.scratch.add(at.thread * self.scratch_len + offset * self.lanes),
+                Place::Slot(offset) => self.slots.add(at.slot * self.slot_len + offset),
+            }
+        }
+    }
+}

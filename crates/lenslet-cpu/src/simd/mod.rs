@@ -1,0 +1,185 @@
+//! Vectors whose lanes are images.
+//!
+//! A kernel is written once, over a type [`Lanes`], and compiled for each instruction set. A value of that type is a token
+//! that only a capable processor hands out ([`Isa::detect`]), so calling its methods is safe. To be compiled *for* the
+//! instruction set, a kernel is a struct with its arguments and a `run` that is inlined into a function which has the
+//! features enabled; [`Isa::run`] calls that function. Whole values have one lane, [`Scalar`].
+//!
+//! What differs between instruction sets: the number of lanes, and that only some have a fused multiply-add. Results
+//! therefore agree closely between machines, and to the bit on one.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod portable;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+use avx2::Avx2;
+use portable::Portable;
+pub(crate) use scalar::Scalar;
+
+/// The operations of one instruction set on vectors of `N` lanes.
+pub(crate) trait Lanes: Copy + Send + Sync + 'static {
+    /// Lanes of a vector.
+    const N: usize;
+    /// A vector.
+    type V: Copy;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::V;
+
+    /// The vector at the beginning of `from`.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `N` numbers.
+    unsafe fn load_from(self, from: *const f32) -> Self::V;
+
+    /// Writes the vector to the beginning of `to`.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `N` numbers.
+    unsafe fn store_to(self, v: Self::V, to: *mut f32);
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// `a·b + c`, in one rounding where the instruction set has it.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// Lane by lane `if a < b { yes } else { no }`; a NaN is less than nothing.
+    fn if_less(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// Lane by lane `if a == b { yes } else { no }`.
+    fn if_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+
+    /// The sum of the lanes, halves first: the same order everywhere.
+    fn sum(self, v: Self::V) -> f32;
+
+    /// The vector number `i` of `from`.
+    #[inline(always)]
+    fn load(self, from: &[f32], i: usize) -> Self::V {
+        let from = &from[i * Self::N..][..Self::N];
+        // SAFETY: the slice has N numbers.
+        unsafe { self.load_from(from.as_ptr()) }
+    }
+
+    /// Writes the vector number `i` of `to`.
+    #[inline(always)]
+    fn store(self, v: Self::V, to: &mut [f32], i: usize) {
+        let to = &mut to[i * Self::N..][..Self::N];
+        // SAFETY: the slice has N numbers.
+        unsafe { self.store_to(v, to.as_mut_ptr()) }
+    }
+
+    /// A function of each lane that has no vector form.
+    #[inline(always)]
+    fn each(self, v: Self::V, f: impl Fn(usize, f32) -> f32) -> Self::V {
+        let mut lanes = [0.0; MAX_LANES];
+        self.store(v, &mut lanes, 0);
+        for (i, lane) in lanes[..Self::N].iter_mut().enumerate() {
+            *lane = f(i, *lane);
+        }
+        self.load(&lanes, 0)
+    }
+
+    /// `e^v` to 2 units in the last place; below 2⁻¹²⁵ it is 0.
+    ///
+    /// With `v = n·ln 2 + r`, a polynomial in `r` (of Cephes' `expf`) times 2ⁿ. Adding 1.5·2²³ rounds to a whole number and
+    /// leaves it in the low bits, from where it is moved to the exponent; n − 1 first, then times 2, as n may be 128.
+    #[inline(always)]
+    fn exp(self, v: Self::V) -> Self::V {
+        const SHIFT: f32 = 1.5 * (1 << 23) as f32;
+        // ln 2 in two parts, the first so short that its product with n is exact.
+        const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+        const POLYNOMIAL: [f32; 6] =
+            [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 5.000_000_1e-1];
+        let shifted = self.mul_add(v, self.splat(std::f32::consts::LOG2_E), self.splat(SHIFT));
+        let n = self.sub(shifted, self.splat(SHIFT));
+        let r = self.mul_add(n, self.splat(-LN_2[0]), v);
+        let r = self.mul_add(n, self.splat(-LN_2[1]), r);
+        let tail = POLYNOMIAL.into_iter().fold(self.splat(0.0), |sum, c| self.mul_add(sum, r, self.splat(c)));
+        let power = self.add(self.mul_add(tail, self.mul(r, r), r), self.splat(1.0));
+        let half = self.each(shifted, |_, s| f32::from_bits(s.to_bits().wrapping_add(126) << 23));
+        let power = self.mul(self.mul(power, half), self.splat(2.0));
+        let power = self.if_less(v, self.splat(-125.0 * std::f32::consts::LN_2), self.splat(0.0), power);
+        self.if_less(self.splat(88.722_84), v, self.splat(f32::INFINITY), power)
+    }
+
+    /// The first `images` lanes, and 0 in the others.
+    #[inline(always)]
+    fn keep(self, v: Self::V, images: usize) -> Self::V {
+        if images == Self::N { v } else { self.each(v, |i, x| if i < images { x } else { 0.0 }) }
+    }
+}
+
+/// The widest vector of any instruction set.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// A kernel with its arguments.
+pub(crate) trait Kernel {
+    type Output;
+
+    /// Runs it; must be `#[inline(always)]`, and so must what it calls in its inner loops.
+    fn run<S: Lanes>(self, simd: S) -> Self::Output;
+}
+
+/// The instruction sets that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// 8 lanes with fused multiply-add: Intel since 2013, AMD since 2015. Made by [`Isa::detect`] alone.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Proof),
+    /// 8 lanes in plain Rust: every processor.
+    Portable,
+}
+
+/// Proof that the processor was asked; cannot be made outside of this module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof(());
+
+impl Isa {
+    /// The best instruction set of this processor.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Isa::Avx2(Proof(()));
+        }
+        Isa::Portable
+    }
+
+    /// All instruction sets of this processor, the best first; for tests.
+    pub fn available() -> Vec<Self> {
+        let best = Self::detect();
+        if best == Isa::Portable { vec![best] } else { vec![best, Isa::Portable] }
+    }
+
+    /// Images in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => Avx2::N,
+            Isa::Portable => Portable::N,
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "AVX2 + FMA",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// Runs a kernel, compiled for this instruction set.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: only `detect` makes this value, where the processor has the features.
+            Isa::Avx2(_) => unsafe { avx2::run(kernel) },
+            Isa::Portable => kernel.run(Portable),
+        }
+    }
+}

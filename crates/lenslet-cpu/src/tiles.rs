@@ -1,0 +1,237 @@
+//! Threads: the only file that starts any.
+//!
+//! A [`Pool`] keeps its threads between calls, since a training step has dozens of short pieces of work. [`Pool::run`]
+//! hands out the units of one piece by a shared counter and returns when all are done. Which thread does which unit is
+//! left to chance, so nothing may depend on it: a unit writes only what is its own, and sums over units are formed
+//! afterwards, in the units' order.
+
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+/// A piece of work: called with the unit's number and the thread's. It lives as long as `'a`.
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// Rounds that a waiting thread spins before it sleeps: some 50 µs, longer than the pauses within a training step.
+const SPINS: usize = 20_000;
+
+/// Threads that wait for work.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    /// Counts the pieces of work; a change is the signal to begin.
+    piece: AtomicUsize,
+    work: UnsafeCell<Option<Job>>,
+    next: AtomicUsize,
+    /// Threads that have not finished the current piece.
+    busy: AtomicUsize,
+    panicked: AtomicBool,
+    stop: AtomicBool,
+    sleepers: AtomicUsize,
+    lock: Mutex<()>,
+    wake: Condvar,
+}
+
+#[derive(Clone, Copy)]
+struct Job {
+    work: *const Work<'static>,
+    units: usize,
+}
+
+// SAFETY: `work` is written by `Pool::run` while no thread is busy, and read by threads between the change of `piece`
+// and their decrement of `busy`; both are synchronising operations. The pointer in it is to a `Sync` closure.
+unsafe impl Sync for Shared {}
+// SAFETY: as above; nothing in it belongs to a thread.
+unsafe impl Send for Shared {}
+
+impl Pool {
+    /// A pool of `threads`, the calling thread included; at least one.
+    pub fn new(threads: usize) -> Self {
+        let shared = Arc::new(Shared {
+            piece: AtomicUsize::new(0),
+            work: UnsafeCell::new(None),
+            next: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            sleepers: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            wake: Condvar::new(),
+        });
+        let start = |thread: usize| {
+            let shared = shared.clone();
+            let builder = std::thread::Builder::new().name(format!("lenslet-{thread}"));
+            builder.spawn(move || shared.serve(thread)).ok()
+        };
+        // Where the system gives fewer threads, the rest do the work.
+        let threads = (1..threads.max(1)).map_while(start).collect();
+        Self { shared, threads }
+    }
+
+    /// A pool as wide as the machine.
+    pub fn of_machine() -> Self {
+        Self::new(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// Number of threads, the calling one included.
+    pub fn threads(&self) -> usize {
+        self.threads.len() + 1
+    }
+
+    /// Calls `work(unit, thread)` once for every unit below `units`, on all threads.
+    ///
+    /// # Panics
+    /// If `work` panics on any thread; all threads have left it by then.
+    pub fn run(&mut self, units: usize, work: &Work<'_>) {
+        if units <= 1 || self.threads.is_empty() {
+            (0..units).for_each(|unit| work(unit, 0));
+            return;
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the type's lifetime changes. The pointer is used until `busy` is 0, and this function does not
+        // return before; `&mut self` keeps a second piece of work away.
+        let work: *const Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
+        let job = Job { work, units };
+        // SAFETY: no thread is busy here, so nobody reads `work`.
+        unsafe { *shared.work.get() = Some(job) };
+        shared.next.store(0, Ordering::Relaxed);
+        shared.busy.store(self.threads.len(), Ordering::Relaxed);
+        shared.piece.fetch_add(1, Ordering::SeqCst);
+        if shared.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(shared.lock.lock());
+            shared.wake.notify_all();
+        }
+        shared.take_part(job, 0);
+        let mut spins = 0;
+        while shared.busy.load(Ordering::Acquire) > 0 {
+            pause(&mut spins);
+        }
+        if shared.panicked.swap(false, Ordering::Relaxed) {
+            panic!("a step of the network panicked; see the message above");
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.piece.fetch_add(1, Ordering::SeqCst);
+        drop(self.shared.lock.lock());
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread catches the panics of its work, so it ends well.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// A thread's life: wait for a piece of work, take part, say so.
+    fn serve(&self, thread: usize) {
+        let mut seen = 0;
+        loop {
+            seen = self.wait(seen);
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            // SAFETY: `piece` has changed and `busy` counts this thread, so the runner leaves `work` alone.
+            let job = unsafe { *self.work.get() };
+            if let Some(job) = job {
+                self.take_part(job, thread);
+            }
+            self.busy.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Takes units until none is left.
+    fn take_part(&self, job: Job, thread: usize) {
+        // SAFETY: the runner keeps the closure alive until `busy` is 0.
+        let work = unsafe { &*job.work };
+        let all = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let unit = self.next.fetch_add(1, Ordering::Relaxed);
+                if unit >= job.units {
+                    return;
+                }
+                work(unit, thread);
+            }
+        }));
+        if all.is_err() {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the number of the next piece after `seen`.
+    fn wait(&self, seen: usize) -> usize {
+        for _ in 0..SPINS {
+            let piece = self.piece.load(Ordering::Acquire);
+            if piece != seen {
+                return piece;
+            }
+            std::hint::spin_loop();
+        }
+        // A runner that reads `sleepers` as 0 has changed `piece` before this thread looks again.
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let mut guard = self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        while self.piece.load(Ordering::SeqCst) == seen {
+            guard = self.wake.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        drop(guard);
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        self.piece.load(Ordering::Acquire)
+    }
+}
+
+/// Spins, and after a while lets others run: with more threads than processors the awaited one may need this one's.
+fn pause(spins: &mut usize) {
+    *spins += 1;
+    if *spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_runs_once() {
+        for threads in [1, 2, 5] {
+            let mut pool = Pool::new(threads);
+            for units in [0, 1, 2, 7, 100] {
+                let counts: Vec<AtomicUsize> = (0..units).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(units, &|unit, thread| {
+                    assert!(thread < threads);
+                    counts[unit].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{units} units");
+            }
+        }
+    }
+
+    #[test]
+    fn sleeping_threads_wake_up() {
+        let mut pool = Pool::new(3);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let done = AtomicUsize::new(0);
+        pool.run(10, &|_, _| {
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_goes_on() {
+        let mut pool = Pool::new(2);
+        let result = catch_unwind(AssertUnwindSafe(|| pool.run(8, &|unit, _| assert_ne!(unit, 5))));
+        assert!(result.is_err());
+        let done = AtomicUsize::new(0);
+        pool.run(4, &|_, _| {
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 4);
+    }
+}

@@ -1,0 +1,100 @@
+//! Files cut off at every byte and with bytes changed: an error or a data set, never a panic, never much memory.
+use super::{Folder, fixtures, read};
+use lenslet_data::{load, read_image};
+use std::path::Path;
+
+/// Calls `load` with every truncation of `bytes` and with every byte changed in several ways.
+fn vary(bytes: &[u8], load: impl Fn(&[u8]) + Sync) {
+    // Five pictures at a time are not worth waking other threads.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| vary_here(bytes, &load));
+}
+
+fn vary_here(bytes: &[u8], load: &impl Fn(&[u8])) {
+    for length in 0..bytes.len() {
+        load(&bytes[..length]);
+    }
+    let mut changed = bytes.to_vec();
+    for at in 0..bytes.len() {
+        // Off by one, off by much, the most there can be.
+        for byte in [bytes[at] ^ 1, bytes[at] ^ 0x80, 0xFF] {
+            changed[at] = byte;
+            load(&changed);
+        }
+        changed[at] = bytes[at];
+    }
+}
+
+#[test]
+fn parquet() {
+    for file in
+        ["named/test-00000-of-00001.parquet", "grey/train-00000-of-00003.parquet", "grey/train-00001-of-00003.parquet"]
+    {
+        let folder = Folder::new(&file.replace('/', "-"));
+        let whole = read(&format!("parquet/{file}"));
+        folder.write("test.parquet", &whole);
+        vary(&whole, |bytes| {
+            folder.write("train.parquet", bytes);
+            let _ = load(folder.path());
+        });
+    }
+}
+
+#[test]
+fn pickles() {
+    for file in ["python2", "protocol4", "protocol5", "meta"] {
+        let folder = super::python_batches(&format!("broken-{file}"), &read("pickles/python2"));
+        let whole = read(&format!("pickles/{file}"));
+        let name = if file == "meta" { "batches.meta" } else { "data_batch_1" };
+        // The pixels in the middle have no structure to break.
+        let short = [&whole[..whole.len().min(400)], &whole[whole.len().saturating_sub(100)..]].concat();
+        for bytes in [&whole[whole.len().saturating_sub(400)..], &short] {
+            vary(bytes, |bytes| {
+                folder.write(name, bytes);
+                let _ = load(folder.path());
+            });
+        }
+    }
+}
+
+#[test]
+fn binary_batches() {
+    let folder = super::binary_batches("broken-binary", &[1; 3073]);
+    for length in [0, 1, 3072, 3074, 6145] {
+        folder.write("data_batch_3.bin", &vec![1; length]);
+        assert!(load(folder.path()).is_err(), "{length} bytes");
+    }
+    folder.write("batches.meta.txt", b"\xFF\xFE");
+    assert!(load(folder.path()).is_err());
+}
+
+#[test]
+fn pictures() {
+    let folder = Folder::new("broken-pictures");
+    let mut files: Vec<_> =
+        std::fs::read_dir(fixtures().join("pictures")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let name = Path::new(&file).file_name().unwrap().to_str().unwrap();
+        vary(&std::fs::read(&file).unwrap(), |bytes| {
+            let path = folder.write(name, bytes);
+            if let Ok(picture) = read_image(&path, 3, 4, 4) {
+                assert_eq!(picture.pixels.len(), 3 * 4 * 4);
+            }
+        });
+    }
+}
+
+/// A picture that is cut off is an error, however little is missing of its data.
+#[test]
+fn cut_pictures_are_noticed() {
+    let folder = Folder::new("cut-pictures");
+    for name in ["rgb8.png", "baseline.jpg", "progressive.jpg"] {
+        let whole = read(&format!("pictures/{name}"));
+        // A PNG's last 12 bytes are its end chunk, before them stands the checksum of the data.
+        let end = whole.len() - if name.ends_with(".png") { 16 } else { 1 };
+        for length in 0..end {
+            let path = folder.write(name, &whole[..length]);
+            assert!(read_image(&path, 3, 4, 4).is_err(), "{name} of {length} bytes");
+        }
+    }
+}

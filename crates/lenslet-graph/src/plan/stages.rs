@@ -1,0 +1,43 @@
+//! When each node can run.
+//!
+//! A stage has whole work before tile work. A value is available from a stage on; a node runs in the first stage in which
+//! all its inputs are. A sum over the batch is begun by the tiles of one stage and complete in the next.
+
+use super::lower::{is_whole_batch, works_on_tiles};
+use crate::{Graph, NodeId};
+
+/// The stage in which each node's own work runs (for a sum over the batch: its tiles' part), and from which on its value
+/// is there.
+pub(super) struct Stages {
+    runs: Vec<usize>,
+    available: Vec<usize>,
+}
+
+impl Stages {
+    pub(super) fn new(graph: &Graph) -> Self {
+        let mut stages = Self { runs: vec![0; graph.nodes.len()], available: vec![0; graph.nodes.len()] };
+        for id in graph.ids() {
+            let node = graph.node(id);
+            let inputs = node.inputs.iter().map(|input| stages.available[input.index()]).max().unwrap_or(0);
+            let on_tiles = works_on_tiles(graph, id);
+            let (runs, available) = if is_whole_batch(&node.op) {
+                (inputs + 1, inputs + 1)
+            } else if on_tiles && !node.shape().is_batched() {
+                (inputs, inputs + 1)
+            } else {
+                (inputs, inputs)
+            };
+            stages.runs[id.index()] = runs;
+            stages.available[id.index()] = available;
+        }
+        stages
+    }
+
+    pub(super) fn runs(&self, id: NodeId) -> usize {
+        self.runs[id.index()]
+    }
+
+    pub(super) fn available(&self, id: NodeId) -> usize {
+        self.available[id.index()]
+    }
+}

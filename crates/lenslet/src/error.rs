@@ -1,0 +1,80 @@
+//! What can go wrong, in words for users.
+//!
+//! One type for the crate. Every message says what was expected, what arrived, and the one change that mends it; the
+//! program prints it as it is and exits with code 2.
+
+use std::path::PathBuf;
+
+use lenslet_data::DataError;
+use lenslet_graph::RecordError;
+
+/// Something that the user can mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Sizes that do not fit, or another mistake in a forward pass.
+    #[error("{0}")]
+    Network(Box<RecordError>),
+    /// Data that cannot be read.
+    #[error("{0}")]
+    Data(#[from] DataError),
+    /// A setting out of its range.
+    #[error("{setting} is {value}, but must be {expected}")]
+    Setting {
+        /// Its name, as on the command line.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// The network's result does not fit the data's classes.
+    #[error("the network gives {arrived} per image, but the data has {classes} classes\n  mend it: let the last layer have {classes} outputs")]
+    Classes {
+        /// Sizes of the logits.
+        arrived: String,
+        /// Classes of the data.
+        classes: usize,
+    },
+    /// A network that is not among those with a name.
+    #[error("{0}")]
+    UnknownNetwork(String),
+    /// A loss or gradient that is no number any more.
+    #[error(
+        "training stopped: in epoch {epoch}, step {step}, the {what} became {value}, first at {culprit}\n  mend it: a smaller \
+         learning rate (now {rate}), gradient clipping (--clip 1), or a look at that operation"
+    )]
+    NotFinite {
+        /// `loss` or `gradient`.
+        what: &'static str,
+        /// NaN or infinite.
+        value: f32,
+        /// The first op whose value was not finite, with its layer and line.
+        culprit: String,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within it, from 1.
+        step: usize,
+        /// The learning rate of that step.
+        rate: f32,
+    },
+    /// A file that cannot be read or written.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the way out.
+        problem: String,
+    },
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        Error::Network(Box::new(error))
+    }
+}
+
+impl From<crate::networks::UnknownNetwork> for Error {
+    fn from(error: crate::networks::UnknownNetwork) -> Self {
+        Error::UnknownNetwork(error.to_string())
+    }
+}

@@ -1,0 +1,87 @@
+//! A network in use: from images to logits.
+//!
+//! The forward pass is recorded in evaluation mode (dropout off, batch statistics from training) and planned once for each
+//! batch size that occurs.
+
+use std::collections::HashMap;
+
+use lenslet_cpu::{Executor, Feed, Isa, Pool};
+use lenslet_graph::plan::{Options, Plan};
+use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
+
+use crate::{Error, Weights};
+
+/// Images that are worked on together where there are many.
+pub const BATCH: usize = 256;
+
+/// A network ready to answer.
+pub struct Inference {
+    graph: Graph,
+    classes: usize,
+    executors: HashMap<usize, Executor>,
+}
+
+impl Inference {
+    /// Records `network` for images of C×H×W sizes `input`.
+    ///
+    /// # Errors
+    /// If sizes do not fit, or the result is not one number per class.
+    pub fn new(network: &dyn Network, input: Shape, classes: usize) -> Result<Self, Error> {
+        let recording = record(network, input, Mode::Eval);
+        let output = recording.output?;
+        check_classes(recording.graph.node(output).shape(), classes)?;
+        Ok(Self { graph: recording.graph, classes, executors: HashMap::new() })
+    }
+
+    /// The recorded forward pass.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Answers `images` images from `feed`, in batches; `answer` gets each image's number and logits, in order.
+    pub fn run(
+        &mut self,
+        pool: &mut Pool,
+        weights: &Weights,
+        images: usize,
+        feed: &dyn Feed,
+        mut answer: impl FnMut(usize, &[f32]),
+    ) {
+        let mut logits = vec![0.0; self.classes];
+        for first in (0..images).step_by(BATCH) {
+            let batch = BATCH.min(images - first);
+            let executor = self.executors.entry(batch).or_insert_with(|| {
+                let isa = Isa::detect();
+                let plan = Plan::new(&self.graph, Options { batch, lanes: isa.lanes() });
+                Executor::new(plan, isa, pool.threads())
+            });
+            executor.run(pool, weights.all(), &From { feed, first }, 0, 0);
+            for image in 0..batch {
+                executor.image(&Role::Logits, image, &mut logits);
+                answer(first + image, &logits);
+            }
+        }
+    }
+}
+
+/// A feed seen from image `first` on.
+struct From<'a> {
+    feed: &'a dyn Feed,
+    first: usize,
+}
+
+impl Feed for From<'_> {
+    fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
+        self.feed.fill(input, self.first + image, values);
+    }
+}
+
+/// Logits must be one number per class.
+pub(crate) fn check_classes(logits: Shape, classes: usize) -> Result<(), Error> {
+    if logits.dims() == [classes] { Ok(()) } else { Err(Error::Classes { arrived: logits.to_string(), classes }) }
+}

@@ -1,0 +1,51 @@
+//! Convolutional networks that classify images, as in PyTorch: layers, and a forward pass that you spell out.
+//!
+//! Sizes are written C×H×W and proved before anything runs: `#[network(input = [3, 32, 32])]` makes a wrong size a
+//! compile error, and a network whose input is known only at run time is checked when it is recorded.
+#![forbid(unsafe_code)]
+
+// The macros name this crate by its public name, also from within.
+extern crate self as lenslet;
+
+pub mod checkpoint;
+mod diagnosis;
+mod error;
+pub mod inference;
+pub mod metrics;
+pub mod networks;
+#[doc(hidden)]
+pub mod twin;
+mod model;
+mod normalization;
+pub mod optimizer;
+pub mod schedule;
+pub mod summary;
+pub mod training;
+mod weights;
+
+pub use error::Error;
+pub use inference::Inference;
+pub use model::Model;
+pub use normalization::Normalization;
+pub use optimizer::{Optimizer, OptimizerState};
+pub use schedule::Schedule;
+pub use summary::Summary;
+pub use training::{Settings, Trainer};
+pub use weights::Weights;
+
+pub use lenslet_cpu as cpu;
+pub use lenslet_data as data;
+pub use lenslet_graph as graph;
+pub use lenslet_graph::{
+    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, CustomOp, Dropout, INFER, Linear, MaxPool2d, Mode, Module, Network,
+    OutputShape, Pair, RecordError, Shape, ShapeVar, Single, Var, Visitor, record,
+};
+pub use lenslet_macros::{Module, block, network};
+
+/// What a file that defines a network needs.
+pub mod prelude {
+    pub use crate::{
+        AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, CustomOp, Dropout, INFER, Linear, MaxPool2d, Module, Network,
+        OutputShape, Var, block, network,
+    };
+}

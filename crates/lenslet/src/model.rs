@@ -1,0 +1,71 @@
+//! A trained network: its weights and all that is needed to ask it.
+
+use std::path::Path;
+
+use lenslet_cpu::{Feed, Pool};
+use lenslet_data::Split;
+use lenslet_graph::Shape;
+
+use crate::checkpoint::{Checkpoint, Description};
+use crate::metrics::{Evaluation, softmax};
+use crate::training::evaluate;
+use crate::{Error, Inference, Weights, networks};
+
+/// A trained network, ready to answer.
+pub struct Model {
+    description: Description,
+    weights: Weights,
+    inference: Inference,
+    pool: Pool,
+}
+
+impl Model {
+    /// Reads a checkpoint and makes its network, by name.
+    ///
+    /// # Errors
+    /// If the file is no checkpoint, or names a network that this version does not have, or has other weights.
+    pub fn open(path: &Path, threads: usize) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open(path)?;
+        let description = checkpoint.description().clone();
+        let [channels, height, width] = description.input;
+        let shape = Shape::batched(&description.input).ok_or_else(|| Error::File {
+            path: path.to_owned(),
+            problem: format!("the checkpoint's input {channels}x{height}x{width} is not possible"),
+        })?;
+        let network = networks::by_name(&description.network, description.input, description.classes.len())?;
+        let inference = Inference::new(&*network, shape, description.classes.len())?;
+        let mut weights = Weights::new(inference.graph(), 0);
+        checkpoint.load_into(&mut weights)?;
+        Ok(Self { description, weights, inference, pool: Pool::new(threads) })
+    }
+
+    /// What the checkpoint says about the network.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// How good it is on `images`, which must have its input's sizes and its classes.
+    pub fn evaluate(&mut self, images: &Split) -> Evaluation {
+        evaluate(&mut self.inference, &mut self.pool, &self.weights, images, &self.description.normalization)
+    }
+
+    /// The probability of each class for one image: C×H×W bytes of the network's input sizes.
+    pub fn predict(&mut self, pixels: &[u8]) -> Vec<f64> {
+        let table = self.description.normalization.table();
+        let mut probabilities = vec![];
+        let feed = OneImage { pixels, table: &table };
+        self.inference.run(&mut self.pool, &self.weights, 1, &feed, |_, logits| probabilities = softmax(logits));
+        probabilities
+    }
+}
+
+struct OneImage<'a> {
+    pixels: &'a [u8],
+    table: &'a [[f32; 256]],
+}
+
+impl Feed for OneImage<'_> {
+    fn fill(&self, _: usize, _: usize, values: &mut [f32]) {
+        crate::normalization::apply(self.table, self.pixels, values);
+    }
+}

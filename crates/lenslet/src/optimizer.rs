@@ -1,0 +1,157 @@
+//! Optimizers: how a gradient changes the weights.
+//!
+//! The formulas and their order are those of PyTorch's `torch.optim` (<https://pytorch.org/docs/stable/optim.html>), so ten
+//! steps from the same weights end in the same weights. Running statistics are not theirs to change.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Weights;
+
+/// An optimizer with its settings; the learning rate comes with each step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Stochastic gradient descent, `torch.optim.SGD`.
+    Sgd {
+        /// Share of the last step that is taken again.
+        momentum: f32,
+        /// Nesterov's form: the momentum is looked ahead (Sutskever et al., 2013).
+        nesterov: bool,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f32,
+    },
+    /// Adam (Kingma and Ba, 2015), `torch.optim.Adam`.
+    Adam {
+        /// Decay of the means of gradient and squared gradient.
+        betas: [f32; 2],
+        /// Added to the root of the mean square.
+        eps: f32,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f32,
+    },
+    /// Adam with the decay apart from the gradient (Loshchilov and Hutter, 2019), `torch.optim.AdamW`.
+    AdamW {
+        /// Decay of the means of gradient and squared gradient.
+        betas: [f32; 2],
+        /// Added to the root of the mean square.
+        eps: f32,
+        /// Share of the weights, times the learning rate, that is taken off in each step.
+        weight_decay: f32,
+    },
+}
+
+impl Optimizer {
+    /// SGD with momentum; no Nesterov, no decay.
+    pub const fn sgd(momentum: f32) -> Self {
+        Optimizer::Sgd { momentum, nesterov: false, weight_decay: 0.0 }
+    }
+
+    /// Adam with PyTorch's defaults.
+    pub const fn adam() -> Self {
+        Optimizer::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 }
+    }
+
+    /// AdamW with PyTorch's defaults.
+    pub const fn adamw() -> Self {
+        Optimizer::AdamW { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01 }
+    }
+
+    /// The rate that people begin with: 0.01 for SGD, 0.001 for the others.
+    pub const fn usual_rate(&self) -> f32 {
+        match self {
+            Optimizer::Sgd { .. } => 0.01,
+            Optimizer::Adam { .. } | Optimizer::AdamW { .. } => 0.001,
+        }
+    }
+}
+
+/// An optimizer at work: its settings and what it remembers of earlier steps.
+#[derive(Clone, Debug)]
+pub struct OptimizerState {
+    optimizer: Optimizer,
+    /// Momentum, or the mean gradient; a number for each weight.
+    first: Vec<f32>,
+    /// The mean squared gradient; empty for SGD.
+    second: Vec<f32>,
+    steps: u32,
+}
+
+impl OptimizerState {
+    /// The state before the first step.
+    pub fn new(optimizer: Optimizer, weights: &Weights) -> Self {
+        let len = weights.all().len();
+        let (first, second) = match optimizer {
+            Optimizer::Sgd { momentum: 0.0, .. } => (0, 0),
+            Optimizer::Sgd { .. } => (len, 0),
+            Optimizer::Adam { .. } | Optimizer::AdamW { .. } => (len, len),
+        };
+        Self { optimizer, first: vec![0.0; first], second: vec![0.0; second], steps: 0 }
+    }
+
+    /// Begins a step; then every trainable parameter is given to [`OptimizerState::update`] once.
+    pub fn begin_step(&mut self) {
+        self.steps += 1;
+    }
+
+    /// Changes the parameter of this number by its gradient times `scale` (gradient clipping), at learning rate `rate`.
+    pub fn update(&mut self, weights: &mut Weights, number: usize, gradient: &[f32], scale: f32, rate: f32) {
+        let range = weights.range(number);
+        let values = weights.values_mut(number);
+        match self.optimizer {
+            Optimizer::Sgd { momentum: 0.0, weight_decay, .. } => {
+                for (w, &g) in values.iter_mut().zip(gradient) {
+                    *w -= rate * (g * scale + weight_decay * *w);
+                }
+            }
+            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+                // PyTorch begins with the gradient itself: the same, since the memory begins at 0.
+                let memory = &mut self.first[range];
+                for ((w, &g), m) in values.iter_mut().zip(gradient).zip(memory) {
+                    let g = g * scale + weight_decay * *w;
+                    *m = momentum * *m + g;
+                    *w -= rate * if nesterov { g + momentum * *m } else { *m };
+                }
+            }
+            Optimizer::Adam { betas, eps, weight_decay } => {
+                let moments = (&mut self.first[range.clone()], &mut self.second[range]);
+                adam(values, gradient, moments, scale, Adam::at(self.steps, betas, eps, rate, weight_decay, 1.0));
+            }
+            Optimizer::AdamW { betas, eps, weight_decay } => {
+                let moments = (&mut self.first[range.clone()], &mut self.second[range]);
+                adam(values, gradient, moments, scale, Adam::at(self.steps, betas, eps, rate, 0.0, 1.0 - rate * weight_decay));
+            }
+        }
+    }
+}
+
+/// The numbers of one step of Adam.
+struct Adam {
+    betas: [f32; 2],
+    eps: f32,
+    /// The rate, corrected for the mean gradient's beginning at 0.
+    rate: f32,
+    /// 1/√ of the correction for the mean square's beginning at 0.
+    second_scale: f32,
+    weight_decay: f32,
+    /// What the weights are multiplied with first.
+    keep: f32,
+}
+
+impl Adam {
+    fn at(steps: u32, betas: [f32; 2], eps: f32, rate: f32, weight_decay: f32, keep: f32) -> Self {
+        let correction = |beta: f32| 1.0 - f64::from(beta).powi(steps as i32);
+        let rate = (f64::from(rate) / correction(betas[0])) as f32;
+        let second_scale = (1.0 / correction(betas[1]).sqrt()) as f32;
+        Self { betas, eps, rate, second_scale, weight_decay, keep }
+    }
+}
+
+fn adam(values: &mut [f32], gradient: &[f32], moments: (&mut [f32], &mut [f32]), scale: f32, a: Adam) {
+    let [beta1, beta2] = a.betas;
+    for (((w, &g), m), v) in values.iter_mut().zip(gradient).zip(moments.0).zip(moments.1) {
+        let g = g * scale + a.weight_decay * *w;
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        *w = a.keep * *w - a.rate * *m / (v.sqrt() * a.second_scale + a.eps);
+    }
+}

@@ -1,0 +1,426 @@
+//! Training: epochs of steps, each one run of a plan and one step of the optimizer.
+//!
+//! The order of images is a function of seed and epoch, dropout of seed, step and image, and sums have a fixed order; so a
+//! run is the same to the bit on any number of threads. Invariants: a step allocates nothing once its batch size has been
+//! seen, and the weights are changed only after loss and gradients were found to be numbers, so that they are always worth
+//! keeping.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use lenslet_cpu::{Executor, Feed, Isa, Pool};
+use lenslet_data::Split;
+use lenslet_graph::differentiate::differentiate;
+use lenslet_graph::plan::{Options, Plan};
+use lenslet_graph::record::add_cross_entropy;
+use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
+
+use crate::diagnosis::first_not_finite;
+use crate::inference::check_classes;
+use crate::metrics::{Evaluation, answer};
+use crate::schedule::{Rates, Schedule};
+use crate::{Error, Inference, Normalization, Optimizer, OptimizerState, Weights, normalization};
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images in a step.
+    pub batch: usize,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The learning rate; with a schedule its highest value.
+    pub rate: f32,
+    /// How the rate changes.
+    pub schedule: Schedule,
+    /// Epochs in which the rate rises from 0.
+    pub warmup: f32,
+    /// The largest norm that all gradients together may have; larger ones are scaled down.
+    pub clip: Option<f32>,
+    /// Share of each target that is spread over all classes.
+    pub label_smoothing: f32,
+    /// What all randomness follows from.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    /// The lesson's: 20 epochs of SGD with momentum, 64 images a step.
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            batch: 64,
+            optimizer: Optimizer::sgd(0.9),
+            rate: 0.01,
+            schedule: Schedule::Constant,
+            warmup: 0.0,
+            clip: None,
+            label_smoothing: 0.0,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether every setting is in its range.
+    ///
+    /// # Errors
+    /// The first that is not, with what is allowed.
+    pub fn check(&self) -> Result<(), Error> {
+        let number = |setting, value: f32, allowed: bool, expected| {
+            if allowed { Ok(()) } else { Err(Error::Setting { setting, value: value.to_string(), expected }) }
+        };
+        number("--epochs", self.epochs as f32, self.epochs > 0, "at least 1")?;
+        number("--batch", self.batch as f32, self.batch > 0, "at least 1")?;
+        let positive = |x: f32| x.is_finite() && x > 0.0;
+        let not_negative = |x: f32| x.is_finite() && x >= 0.0;
+        let share = |x: f32| (0.0..1.0).contains(&x);
+        number("--lr", self.rate, positive(self.rate), "a finite number above 0")?;
+        number("--warmup", self.warmup, not_negative(self.warmup), "a finite number of epochs from 0")?;
+        number("--label-smoothing", self.label_smoothing, share(self.label_smoothing), "from 0 to below 1")?;
+        if let Some(clip) = self.clip {
+            number("--clip", clip, positive(clip), "a finite number above 0")?;
+        }
+        let decay = match self.optimizer {
+            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+                number("--momentum", momentum, share(momentum), "from 0 to below 1")?;
+                number("--momentum", momentum, !nesterov || momentum > 0.0, "above 0 with --nesterov")?;
+                weight_decay
+            }
+            Optimizer::Adam { weight_decay, .. } | Optimizer::AdamW { weight_decay, .. } => weight_decay,
+        };
+        number("--weight-decay", decay, not_negative(decay), "a finite number from 0")
+    }
+}
+
+/// Where training stands, told after each step.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done in this epoch.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// Images done in this epoch.
+    pub images: usize,
+    /// Mean loss of the epoch so far.
+    pub loss: f64,
+    /// Share of the epoch's images so far that were answered right when they were trained on.
+    pub accuracy: f64,
+    /// Time spent on the epoch so far.
+    pub elapsed: Duration,
+}
+
+/// What a watched value was like, over the last step of an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// The name it was watched under.
+    pub name: String,
+    /// Its sizes per image.
+    pub shape: String,
+    /// Mean over all values of all images of the batch.
+    pub mean: f32,
+    /// Standard deviation.
+    pub std: f32,
+    /// Share of exact zeros.
+    pub zeros: f32,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Debug)]
+pub struct Epoch {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Mean loss over the epoch's images, each as it was trained on.
+    pub loss: f64,
+    /// Share of right answers, likewise.
+    pub accuracy: f64,
+    /// Images per second.
+    pub images_per_second: f64,
+    /// Time of the steps.
+    pub elapsed: Duration,
+    /// The learning rate of the last step.
+    pub rate: f32,
+    /// Values that the network watches.
+    pub watched: Vec<Watched>,
+    /// Whether the caller stopped it before its end.
+    pub interrupted: bool,
+}
+
+/// A network in training.
+pub struct Trainer {
+    settings: Settings,
+    graph: Graph,
+    inference: Inference,
+    weights: Weights,
+    optimizer: OptimizerState,
+    executors: HashMap<usize, Executor>,
+    pool: Pool,
+    classes: usize,
+    /// Steps done since the beginning.
+    step: u32,
+    order: Vec<u32>,
+    logits: Vec<f32>,
+}
+
+impl Trainer {
+    /// Records the network for images of sizes `input`, and draws its weights.
+    ///
+    /// # Errors
+    /// If a setting is out of its range, or sizes do not fit.
+    pub fn new(network: &dyn Network, input: Shape, classes: usize, settings: Settings, threads: usize) -> Result<Self, Error> {
+        settings.check()?;
+        let graph = training_graph(network, input, classes, settings.label_smoothing)?;
+        let weights = Weights::new(&graph, settings.seed);
+        Ok(Self {
+            inference: Inference::new(network, input, classes)?,
+            optimizer: OptimizerState::new(settings.optimizer, &weights),
+            executors: HashMap::new(),
+            pool: Pool::new(threads),
+            classes,
+            step: 0,
+            order: vec![],
+            logits: vec![0.0; classes],
+            weights,
+            graph,
+            settings,
+        })
+    }
+
+    /// The weights as they are.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The weights, to be set from elsewhere.
+    pub fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
+    }
+
+    /// The training graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// One pass over `images` in an order of its own. `progress` is told each step and may end the epoch early.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when the loss or a gradient is no number; the weights are then those of the step before.
+    pub fn epoch(
+        &mut self,
+        epoch: usize,
+        images: &Split,
+        normalization: &Normalization,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Epoch, Error> {
+        let begin = Instant::now();
+        let steps = images.len().div_ceil(self.settings.batch);
+        let rates = self.rates(steps);
+        self.shuffle(images.len(), epoch);
+        let order = std::mem::take(&mut self.order);
+        let table = normalization.table();
+        let (mut loss, mut right, mut done, mut rate) = (0.0, 0, 0, 0.0);
+        let mut interrupted = false;
+        for (number, chosen) in order.chunks(self.settings.batch).enumerate() {
+            let feed = Images { images, table: &table, chosen: Chosen::Some(chosen) };
+            rate = rates.at(self.step as usize);
+            let step = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number + 1, rate))?;
+            loss += f64::from(step) * chosen.len() as f64;
+            right += self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
+            done += chosen.len();
+            let (loss, accuracy) = (loss / done as f64, right as f64 / done as f64);
+            let told = Progress { epoch, step: number + 1, steps, images: done, loss, accuracy, elapsed: begin.elapsed() };
+            if progress(told).is_break() {
+                interrupted = number + 1 < steps;
+                break;
+            }
+        }
+        let last = done - (done - 1) / self.settings.batch * self.settings.batch;
+        self.order = order;
+        let elapsed = begin.elapsed();
+        Ok(Epoch {
+            epoch,
+            loss: loss / done as f64,
+            accuracy: right as f64 / done as f64,
+            images_per_second: done as f64 / elapsed.as_secs_f64(),
+            elapsed,
+            rate,
+            watched: self.watched(last),
+            interrupted,
+        })
+    }
+
+    /// One step on a batch: forward, backward, optimizer. Returns the batch's mean loss.
+    ///
+    /// # Errors
+    /// [`NotFinite`] when the loss or a gradient is no number; the weights stay as they were.
+    pub fn step(&mut self, feed: &dyn Feed, batch: usize, rate: f32) -> Result<f32, NotFinite> {
+        let Self { executors, graph, pool, weights, optimizer, settings, .. } = self;
+        let executor = executors.entry(batch).or_insert_with(|| {
+            let isa = Isa::detect();
+            Executor::new(Plan::new(graph, Options { batch, lanes: isa.lanes() }), isa, pool.threads())
+        });
+        executor.run(pool, weights.all(), feed, settings.seed, self.step);
+        let loss = executor.whole(&Role::Loss).expect("a training graph has a loss")[0];
+        let norm = if loss.is_finite() { gradient_norm(executor, weights) } else { f64::NAN };
+        if !norm.is_finite() {
+            let (what, value) = if loss.is_finite() { ("gradient", norm as f32) } else { ("loss", loss) };
+            let culprit = first_not_finite(graph, weights, pool, feed, batch, settings.seed, self.step);
+            return Err(NotFinite { what, value, culprit });
+        }
+        let scale = match settings.clip {
+            // As PyTorch's clip_grad_norm_, which adds 1e-6 so as not to divide by 0.
+            Some(clip) => (f64::from(clip) / (norm + 1e-6)).min(1.0) as f32,
+            None => 1.0,
+        };
+        optimizer.begin_step();
+        for number in 0..weights.parameters().len() {
+            if let Some(gradient) = executor.whole(&Role::Gradient(number)) {
+                optimizer.update(weights, number, gradient, scale, rate);
+            }
+            if let Some(value) = executor.whole(&Role::Update(number)) {
+                weights.values_mut(number).copy_from_slice(value);
+            }
+        }
+        self.step += 1;
+        Ok(loss)
+    }
+
+    /// The gradient by a parameter in the last step on a batch of this size.
+    pub fn gradient(&self, batch: usize, number: usize) -> Option<&[f32]> {
+        self.executors.get(&batch)?.whole(&Role::Gradient(number))
+    }
+
+    /// The logits of one image in the last step on a batch of this size.
+    pub fn logits(&self, batch: usize, image: usize) -> Option<Vec<f32>> {
+        let mut logits = vec![0.0; self.classes];
+        self.executors.get(&batch)?.image(&Role::Logits, image, &mut logits).then_some(logits)
+    }
+
+    /// How good the weights are on `images`.
+    pub fn evaluate(&mut self, images: &Split, normalization: &Normalization) -> Evaluation {
+        evaluate(&mut self.inference, &mut self.pool, &self.weights, images, normalization)
+    }
+
+    fn rates(&self, steps_per_epoch: usize) -> Rates {
+        let warmup = (f64::from(self.settings.warmup) * steps_per_epoch as f64) as usize;
+        let steps = self.settings.epochs * steps_per_epoch;
+        Rates { schedule: self.settings.schedule, rate: self.settings.rate, steps, steps_per_epoch, warmup }
+    }
+
+    fn shuffle(&mut self, images: usize, epoch: usize) {
+        self.order.resize(images, 0);
+        lenslet_rng::shuffle(&mut self.order, self.settings.seed, epoch as u64);
+    }
+
+    fn right_answers(&mut self, batch: usize, label: impl Fn(usize) -> u32) -> usize {
+        let executor = &self.executors[&batch];
+        let mut right = 0;
+        for image in 0..batch {
+            executor.image(&Role::Logits, image, &mut self.logits);
+            right += usize::from(answer(&self.logits) == label(image) as usize);
+        }
+        right
+    }
+
+    /// The watched values of the last step, which had `batch` images.
+    fn watched(&self, batch: usize) -> Vec<Watched> {
+        let Some(executor) = self.executors.get(&batch) else { return vec![] };
+        let roles = self.graph.outputs.iter().filter_map(|(role, node)| match role {
+            Role::Watch(name) => {
+                let statistics = executor.whole(role)?;
+                let watched = self.graph.node(*node).inputs[0];
+                let shape = self.graph.node(watched).shape().to_string();
+                Some(Watched { name: name.clone(), shape, mean: statistics[0], std: statistics[1], zeros: statistics[2] })
+            }
+            _ => None,
+        });
+        roles.collect()
+    }
+}
+
+/// A loss or gradient that is no number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotFinite {
+    /// `loss` or `gradient`.
+    pub what: &'static str,
+    /// Its value.
+    pub value: f32,
+    /// The first op whose value was not finite, with layer and line.
+    pub culprit: String,
+}
+
+impl NotFinite {
+    fn at(self, epoch: usize, step: usize, rate: f32) -> Error {
+        let Self { what, value, culprit } = self;
+        Error::NotFinite { what, value, culprit, epoch, step, rate }
+    }
+}
+
+/// The forward pass in training mode, its loss, and the gradient by every weight.
+///
+/// # Errors
+/// If sizes do not fit, or the result is not one number per class.
+pub fn training_graph(network: &dyn Network, input: Shape, classes: usize, label_smoothing: f32) -> Result<Graph, Error> {
+    let recording = record(network, input, Mode::Train);
+    let logits = recording.output?;
+    let mut graph = recording.graph;
+    check_classes(graph.node(logits).shape(), classes)?;
+    add_cross_entropy(&mut graph, label_smoothing)?;
+    differentiate(&mut graph)?;
+    Ok(graph)
+}
+
+/// How good `weights` are on `images`.
+pub fn evaluate(
+    inference: &mut Inference,
+    pool: &mut Pool,
+    weights: &Weights,
+    images: &Split,
+    normalization: &Normalization,
+) -> Evaluation {
+    let table = normalization.table();
+    let feed = Images { images, table: &table, chosen: Chosen::All };
+    let mut evaluation = Evaluation::new(inference.classes());
+    inference.run(pool, weights, images.len(), &feed, |image, logits| evaluation.add(logits, images.labels[image]));
+    evaluation
+}
+
+/// The norm of all gradients together; not a number as soon as one gradient is none.
+fn gradient_norm(executor: &Executor, weights: &Weights) -> f64 {
+    let squares = (0..weights.parameters().len()).map(|number| {
+        let gradient = executor.whole(&Role::Gradient(number)).unwrap_or(&[]);
+        // In f32 by short pieces, which is fast, and in f64 over the pieces, which is exact enough.
+        gradient.chunks(64).map(|piece| f64::from(piece.iter().map(|g| g * g).sum::<f32>())).sum::<f64>()
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+/// Images of a data set as a batch.
+struct Images<'a> {
+    images: &'a Split,
+    table: &'a [[f32; 256]],
+    chosen: Chosen<'a>,
+}
+
+/// Which images, in which order.
+enum Chosen<'a> {
+    All,
+    Some(&'a [u32]),
+}
+
+impl Feed for Images<'_> {
+    fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
+        let image = match self.chosen {
+            Chosen::All => image,
+            Chosen::Some(chosen) => chosen[image] as usize,
+        };
+        if input == 1 {
+            values[0] = self.images.labels[image] as f32;
+            return;
+        }
+        normalization::apply(self.table, self.images.image(image), values);
+    }
+}
