@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lenslet::cpu::{Feed, Isa};
-use lenslet::networks::lesson::Lesson;
+use lenslet::networks::Lesson;
 use lenslet::{Settings, Shape, Trainer};
 use lenslet_rng::{Purpose, Stream};
 

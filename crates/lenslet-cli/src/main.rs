@@ -1,2 +1,71 @@
-//! x
-fn main() {}
+//! The program `lenslet`: trains, evaluates and asks convolutional networks from the command line.
+//!
+//! One file per command; each reads its arguments, drives the library and says what came of it. `run_folder` knows what
+//! lies in a run's folder, `report` and `table` how results look, `progress` how training looks while it goes on.
+//! *Invariants:* results go to standard output, everything else to standard error. What a user can mend is a
+//! [`Failure`](failure::Failure), said in one message, with exit code 2; a panic is a fault of ours, with exit code 1.
+#![forbid(unsafe_code)]
+
+mod check;
+mod data;
+mod eval;
+mod failure;
+mod interrupt;
+mod network;
+mod output;
+mod predict;
+mod progress;
+mod report;
+mod run_folder;
+mod summary;
+mod table;
+mod train;
+mod train_options;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Convolutional networks that classify images: sizes proved before anything runs, trained fast on the CPU.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lenslet train                                 Train the lesson's network on the embedded pictures, within a minute
+  lenslet predict runs/lesson-shapes-1 dog.png  Ask the trained network about a picture
+  lenslet summary lesson                        Sizes, arithmetic and parameters of a network, line by line
+
+Exit codes: 0 done; 2 something you can mend, said in one message; 1 a fault of ours; 130 stopped by Ctrl-C.";
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train_options::Train),
+    Eval(eval::Eval),
+    Predict(predict::Predict),
+    Summary(summary::Summary),
+    Check(check::Check),
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        output::note(failure::fault_of_ours(panic));
+        // From whichever thread it was: the others are of no use any more.
+        std::process::exit(1);
+    }));
+    let result = match Program::parse().command {
+        Command::Train(options) => train::run(&options),
+        Command::Eval(options) => eval::run(&options),
+        Command::Predict(options) => predict::run(&options),
+        Command::Summary(options) => summary::run(&options),
+        Command::Check(options) => check::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

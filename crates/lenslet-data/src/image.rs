@@ -33,7 +33,7 @@ pub struct Picture {
 }
 
 /// Reads a PNG or JPEG file as `channels` planes of `height`×`width`, 1 for grey or 3 for colour; scaled with
-/// [`resize`](crate::resize) where the file has another size.
+/// [`resize()`](crate::resize()) where the file has another size.
 pub fn read_image(path: &Path, channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {
     if !matches!(channels, 1 | 3) || height * width == 0 {
         let expected = "a network for pictures of 1 or 3 channels and at least one pixel";

@@ -24,6 +24,7 @@ pub use resize::resize;
 
 use error::list;
 use rayon::prelude::*;
+use resize::Resizer;
 use std::path::{Path, PathBuf};
 
 /// The classes of CIFAR-10 in the order of its labels.
@@ -79,19 +80,22 @@ impl Split {
 }
 
 impl Dataset {
-    /// The same data set with every picture brought to `height`×`width`, as [`resize`] does it.
+    /// The same data set with every picture brought to `height`×`width`, as [`resize()`] does it.
+    ///
+    /// # Panics
+    /// If a side is 0.
     pub fn resized(self, height: usize, width: usize) -> Self {
         let (from, to) = ((self.height, self.width), (height, width));
         if from == to {
             return self;
         }
-        let scale = |split: Split| Split {
-            images: split
-                .images
-                .par_chunks_exact(self.channels * self.height * self.width)
-                .flat_map_iter(|image| resize(image, self.channels, from, to))
-                .collect(),
-            labels: split.labels,
+        let resizer = Resizer::new(from, to);
+        let (old, new) = (self.channels * from.0 * from.1, self.channels * to.0 * to.1);
+        let scale = |split: Split| {
+            let mut images = vec![0; split.len() * new];
+            let pairs = split.images.par_chunks_exact(old).zip(images.par_chunks_exact_mut(new));
+            pairs.for_each(|(image, resized)| resizer.resize(image, resized));
+            Split { images, ..split }
         };
         Self { height, width, train: scale(self.train), test: scale(self.test), ..self }
     }

@@ -2,8 +2,7 @@
 //! `src/libImaging/Resample.c`), because that is what networks from PyTorch were trained behind.
 //!
 //! *Invariant:* equal to Pillow on every byte. Hence its order (rows first, then columns, rounded to bytes between) and
-//! its fixed-point weights. The crate fast_image_resize was tried: it goes columns first and differs in one byte of four.
-use std::ops::Range;
+//! its fixed-point weights. The crate fast_image_resize was tried: when enlarging, one byte of four differs from Pillow's.
 
 /// Fractional bits of a weight: eight bits of pixel and two of headroom are left in 32.
 const PRECISION: u32 = 32 - 8 - 2;
@@ -18,43 +17,70 @@ const PRECISION: u32 = 32 - 8 - 2;
 /// # Panics
 /// If `pixels` does not hold `channels` planes of the first size, or a side is 0.
 pub fn resize(pixels: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
-    assert_eq!(pixels.len(), channels * from.0 * from.1, "pixels of {channels} planes of {from:?}");
-    assert!(from.0 * from.1 * to.0 * to.1 > 0, "cannot resize {from:?} to {to:?}");
-    let narrowed = if from.1 == to.1 { pixels.to_vec() } else { resize_rows(pixels, from.1, to.1) };
-    if from.0 == to.0 { narrowed } else { resize_columns(&narrowed, to.1, from.0, to.0) }
-}
-
-/// Every row of `from` pixels becomes one of `to`.
-fn resize_rows(pixels: &[u8], from: usize, to: usize) -> Vec<u8> {
-    let windows = windows(from, to);
-    let row = |row: &[u8]| {
-        let value = |(window, weights): &(Range<usize>, Vec<i32>)| {
-            round(row[window.clone()].iter().zip(weights).map(|(&pixel, weight)| i32::from(pixel) * weight).sum())
-        };
-        windows.iter().map(value).collect::<Vec<_>>()
-    };
-    pixels.chunks_exact(from).flat_map(row).collect()
-}
-
-/// Every plane of `from` rows becomes one of `to` rows.
-fn resize_columns(pixels: &[u8], width: usize, from: usize, to: usize) -> Vec<u8> {
-    let windows = windows(from, to);
-    let mut resized = Vec::with_capacity(pixels.len() / from * to);
-    for plane in pixels.chunks_exact(width * from) {
-        for (window, weights) in &windows {
-            let mut sums = vec![0; width];
-            for (row, weight) in plane.chunks_exact(width).skip(window.start).zip(weights) {
-                sums.iter_mut().zip(row).for_each(|(sum, &pixel)| *sum += i32::from(pixel) * weight);
-            }
-            resized.extend(sums.into_iter().map(round));
-        }
-    }
+    let mut resized = vec![0; channels * to.0 * to.1];
+    Resizer::new(from, to).resize(pixels, &mut resized);
     resized
 }
 
-/// For each new pixel the old ones it is made of, with their weights: a triangle as wide as a new pixel and, when
-/// enlarging, as an old one.
-fn windows(from: usize, to: usize) -> Vec<(Range<usize>, Vec<i32>)> {
+/// What resizing from one size to another needs to know, whatever the picture.
+pub(crate) struct Resizer {
+    from: (usize, usize),
+    to: (usize, usize),
+    rows: Vec<Window>,
+    columns: Vec<Window>,
+}
+
+/// The old pixels that a new one is made of: the first, and a weight for each.
+type Window = (usize, Vec<i32>);
+
+impl Resizer {
+    pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        assert!(from.0 * from.1 > 0 && to.0 * to.1 > 0, "cannot resize {from:?} to {to:?}");
+        Self { from, to, rows: windows(from.1, to.1), columns: windows(from.0, to.0) }
+    }
+
+    /// Resizes as many planes as there are.
+    pub(crate) fn resize(&self, pixels: &[u8], resized: &mut [u8]) {
+        let (old, new) = (self.from.0 * self.from.1, self.to.0 * self.to.1);
+        assert!(
+            pixels.len() % old == 0 && pixels.len() / old * new == resized.len(),
+            "{} bytes are no planes of {:?}, or {} none of {:?}",
+            pixels.len(),
+            self.from,
+            resized.len(),
+            self.to
+        );
+        // Where a side stays, its only weight is 1 and the pass changes nothing.
+        let mut narrowed = vec![0; self.from.0 * self.to.1];
+        let mut sums = vec![0; self.to.1];
+        for (plane, resized) in pixels.chunks_exact(old).zip(resized.chunks_exact_mut(new)) {
+            self.resize_rows(plane, &mut narrowed);
+            self.resize_columns(&narrowed, &mut sums, resized);
+        }
+    }
+
+    fn resize_rows(&self, plane: &[u8], narrowed: &mut [u8]) {
+        for (row, narrowed) in plane.chunks_exact(self.from.1).zip(narrowed.chunks_exact_mut(self.to.1)) {
+            for ((first, weights), pixel) in self.rows.iter().zip(narrowed) {
+                let weighted = row[*first..].iter().zip(weights).map(|(&old, weight)| i32::from(old) * weight);
+                *pixel = round(weighted.sum());
+            }
+        }
+    }
+
+    fn resize_columns(&self, narrowed: &[u8], sums: &mut [i32], resized: &mut [u8]) {
+        for ((first, weights), resized) in self.columns.iter().zip(resized.chunks_exact_mut(self.to.1)) {
+            sums.fill(0);
+            for (row, weight) in narrowed.chunks_exact(self.to.1).skip(*first).zip(weights) {
+                sums.iter_mut().zip(row).for_each(|(sum, &old)| *sum += i32::from(old) * weight);
+            }
+            resized.iter_mut().zip(&*sums).for_each(|(pixel, &sum)| *pixel = round(sum));
+        }
+    }
+}
+
+/// The windows of all new pixels of a side: a triangle as wide as two new pixels or, when enlarging, two old ones.
+fn windows(from: usize, to: usize) -> Vec<Window> {
     let scale = from as f64 / to as f64;
     let support = scale.max(1.0);
     let window = |new: usize| {
@@ -65,7 +91,7 @@ fn windows(from: usize, to: usize) -> Vec<(Range<usize>, Vec<i32>)> {
         let weights: Vec<f64> = (first..last).map(triangle).collect();
         let total: f64 = weights.iter().sum();
         let fixed = |weight: f64| (weight / total * f64::from(1 << PRECISION) + 0.5) as i32;
-        (first..last, weights.into_iter().map(fixed).collect())
+        (first, weights.into_iter().map(fixed).collect())
     };
     (0..to).map(window).collect()
 }

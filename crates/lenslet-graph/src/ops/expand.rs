@@ -186,6 +186,10 @@ pub(crate) fn positions(dims: &[usize], strides: &[usize]) -> Vec<usize> {
 /// The way back of broadcasting: sums the gradient of a stretched value over where it was repeated, axes and batch.
 #[track_caller]
 pub(crate) fn unbroadcast(gradient: Var, to: Var) -> Var {
+    // After a mistake there are no sizes to compare.
+    if gradient.id().is_none() {
+        return gradient;
+    }
     let (from, to) = (gradient.shape(), to.shape());
     let missing = from.rank() - to.rank();
     let mut axes = [false; MAX_RANK];

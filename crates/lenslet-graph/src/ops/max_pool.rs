@@ -309,6 +309,7 @@ mod tests {
         assert_eq!(sizes(MaxPool2d::new(3, 2).padding(2), [1, 8, 8]), padding);
         assert_eq!(sizes(MaxPool2d::new(3, 2).padding_hw(1, 2), [1, 8, 8]), padding);
         assert_eq!(sizes(MaxPool2d::new(3, 2).padding(2).dilation(2), [1, 8, 8]), padding, "dilation does not count");
+        assert_eq!(sizes(MaxPool2d::new(3, 2).padding_hw(1, 2).dilation(2), [1, 8, 8]), padding);
         for (layer, argument) in [
             (MaxPool2d::new(0, 1), "kernel_size"),
             (MaxPool2d::new(2, 0), "stride"),

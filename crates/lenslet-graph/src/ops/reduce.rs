@@ -280,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn after_a_mistake_the_rest_runs_on_and_the_first_is_told() {
+        let text = mistake(&[Shape::image(3, 4, 5)], |x| {
+            let y = x[0].view(7);
+            let z = Var::concat(&[y.sum(0), y.max_keep([0, 1])], 1).softmax(3).permute([0, 1]).transpose(2, 4);
+            let z = z.slice(2, 0..1).pad2d(1).expand([2, 2]).matmul(y).flatten();
+            x[0].relu().where_(z * 2.0, y + x[0]).mse_loss(x[0]).cross_entropy(z, 0.1)
+        });
+        assert!(text.starts_with("view: the feature map is 3x4x5 = 60 values per image, not 7\n"), "{text}");
+    }
+
+    #[test]
     fn sums_and_means_image_by_image() {
         let x = batched(&[2, 2], &[1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0]);
         assert_eq!(value(std::slice::from_ref(&x), |x| x[0].sum(0)).data(), [4.0, 6.0, 40.0, 60.0]);

@@ -1,0 +1,97 @@
+//! How training looks while it goes on: a bar in a terminal, plain lines elsewhere; all on standard error.
+//!
+//! *Invariant:* a log that no person watches holds whole lines only, a few for each epoch at most.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lenslet::training::Progress;
+
+use crate::output::{self, count, duration, percent};
+
+/// Time between two changes of the bar.
+const REDRAW: Duration = Duration::from_millis(60);
+
+/// Time between two plain lines within an epoch.
+const LINE: Duration = Duration::from_secs(10);
+
+/// Shows a run's progress.
+pub(crate) struct Display {
+    bar: Option<ProgressBar>,
+    epochs: usize,
+    begun: Instant,
+    shown: Instant,
+}
+
+impl Display {
+    /// Nothing is shown before the first step.
+    pub(crate) fn new(epochs: usize) -> Self {
+        let bar = watched().then(|| {
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("the template is well-formed");
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.with_style(style.progress_chars("━╸ "))
+        });
+        let now = Instant::now();
+        Self { bar, epochs, begun: now, shown: now }
+    }
+
+    /// A step of an epoch is done.
+    pub(crate) fn step(&mut self, progress: Progress) {
+        let interval = if self.bar.is_some() { REDRAW } else { LINE };
+        if self.shown.elapsed() < interval {
+            return;
+        }
+        self.shown = Instant::now();
+        let Progress { epoch, step, steps, images, loss, accuracy, elapsed } = progress;
+        let rate = count((images as f64 / elapsed.as_secs_f64()) as u64);
+        let left = duration(self.left(epoch, step, steps));
+        let state = format!("loss {loss:.4}  {} right  {rate} images/s  {left} left", percent(accuracy));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
+                bar.set_length(steps as u64);
+                bar.set_position(step as u64);
+                bar.set_message(state);
+            }
+            None => output::note(format_args!("epoch {epoch}/{}, step {step}/{steps}: {state}", self.epochs)),
+        }
+    }
+
+    /// Some of the test images have been looked at.
+    pub(crate) fn testing(&mut self, images: usize, of: usize) {
+        let Some(bar) = &self.bar else { return };
+        if self.shown.elapsed() >= REDRAW {
+            self.shown = Instant::now();
+            bar.set_message(format!("testing, {} of {} images", count(images), count(of)));
+        }
+    }
+
+    /// A line that stays, above the bar.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => output::note(text),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Time left for the whole run, if it goes on as it has so far.
+    fn left(&self, epoch: usize, step: usize, steps: usize) -> Duration {
+        let done = ((epoch - 1) * steps + step) as f64 / (self.epochs * steps) as f64;
+        self.begun.elapsed().mul_f64((1.0 - done) / done)
+    }
+}
+
+/// Whether a person watches standard error, in a terminal that can move its cursor.
+fn watched() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !dumb && !set("CI")
+}

@@ -1,0 +1,188 @@
+//! What `lenslet train` can be told.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use lenslet::{Optimizer, Schedule, Settings};
+
+use crate::failure::Failure;
+use crate::network;
+
+/// Train a network; checkpoints and metrics go to a folder of the run's own.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Train {
+    #[arg(long, default_value = "lesson", help = network::help("Network"))]
+    pub(crate) model: String,
+    /// Data set: shapes (pictures that lenslet draws itself), or a folder with CIFAR-10 or Parquet files.
+    #[arg(long, default_value = "shapes")]
+    pub(crate) data: String,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
+    epochs: u32,
+    /// Images in a step.
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
+    batch: u32,
+    /// How a gradient changes the weights.
+    #[arg(long, value_enum, default_value_t = Kind::Sgd)]
+    optimizer: Kind,
+    /// Learning rate; with a schedule its highest value [default: 0.01 for sgd, 0.001 for adam and adamw].
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    lr: Option<f32>,
+    /// Share of the last step that sgd takes again [default: 0.9].
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    momentum: Option<f32>,
+    /// Nesterov's form of sgd's momentum.
+    #[arg(long)]
+    nesterov: bool,
+    /// Weight decay [default: 0; 0.01 for adamw].
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    weight_decay: Option<f32>,
+    /// How the learning rate changes: constant, step:EPOCHS:GAMMA, cosine, linear, one-cycle.
+    #[arg(long, default_value = "constant")]
+    schedule: Schedule,
+    /// Epochs in which the learning rate rises from 0, before the schedule begins.
+    #[arg(long, value_name = "EPOCHS", default_value_t = 0.0, allow_negative_numbers = true)]
+    warmup: f32,
+    /// Largest norm of all gradients together; larger ones are scaled down [default: none].
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    clip: Option<f32>,
+    /// Share of each target that is spread over all classes.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
+    label_smoothing: f32,
+    /// Number that all chance follows from: the same seed gives the same weights, on any number of threads.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads [default: as many as the machine has].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    threads: Option<i64>,
+    /// Folder of the run; it must be new or empty [default: runs/MODEL-DATA-NUMBER].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object a line: one after each epoch, and one at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const EXAMPLES: &str = "\
+Ctrl-C ends the run after the current step and keeps its checkpoints (exit code 130); a second one ends it at once.
+
+Examples:
+  lenslet train
+  lenslet train --model resnet20 --data data/cifar10 --epochs 40 --lr 0.1 --schedule one-cycle
+  lenslet train --optimizer adamw --batch 128 --label-smoothing 0.1 --seed 7 --out runs/smooth";
+
+/// An optimizer's name.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Sgd,
+    Adam,
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+/// The most threads that may be asked for; each has memory of its own.
+const MOST_THREADS: i64 = 1024;
+
+impl Train {
+    /// The settings, each in its range.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        let optimizer = self.optimizer()?;
+        let settings = Settings {
+            epochs: self.epochs as usize,
+            batch: self.batch as usize,
+            optimizer,
+            rate: self.lr.unwrap_or(optimizer.usual_rate()),
+            schedule: self.schedule,
+            warmup: self.warmup,
+            clip: self.clip,
+            label_smoothing: self.label_smoothing,
+            seed: self.seed,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Threads to train on.
+    pub(crate) fn threads(&self) -> Result<usize, Failure> {
+        match self.threads {
+            None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+            Some(threads) if (1..=MOST_THREADS).contains(&threads) => Ok(threads as usize),
+            Some(threads) => {
+                Err(Failure::Mend(format!("--threads is {threads}, but must be from 1 to {MOST_THREADS}")))
+            }
+        }
+    }
+
+    fn optimizer(&self) -> Result<Optimizer, Failure> {
+        let name = match self.optimizer {
+            Kind::Sgd => "sgd",
+            Kind::Adam => "adam",
+            Kind::AdamW => "adamw",
+        };
+        let foreign = [("--momentum", self.momentum.is_some()), ("--nesterov", self.nesterov)];
+        if let (false, Some((flag, _))) = (self.optimizer == Kind::Sgd, foreign.iter().find(|(_, given)| *given)) {
+            return Err(Failure::Mend(format!(
+                "{flag} belongs to sgd, but the optimizer is {name}\n  mend it: leave {flag} out, or use --optimizer sgd"
+            )));
+        }
+        let decay = self.weight_decay;
+        Ok(match self.optimizer {
+            Kind::Sgd => Optimizer::Sgd {
+                momentum: self.momentum.unwrap_or(0.9),
+                nesterov: self.nesterov,
+                weight_decay: decay.unwrap_or(0.0),
+            },
+            Kind::Adam => with_decay(Optimizer::adam(), decay),
+            Kind::AdamW => with_decay(Optimizer::adamw(), decay),
+        })
+    }
+}
+
+/// The optimizer with the user's weight decay instead of its usual one.
+fn with_decay(mut optimizer: Optimizer, decay: Option<f32>) -> Optimizer {
+    let (Optimizer::Sgd { weight_decay, .. } | Optimizer::Adam { weight_decay, .. } | Optimizer::AdamW { weight_decay, .. }) =
+        &mut optimizer;
+    *weight_decay = decay.unwrap_or(*weight_decay);
+    optimizer
+}
+
+/// The settings in a line: `20 epochs, batch 64, sgd 0.01 (momentum 0.9), constant rate, seed 0`.
+pub(crate) fn describe(settings: &Settings) -> String {
+    let mut parts = vec![
+        format!("{} epochs", settings.epochs),
+        format!("batch {}", settings.batch),
+        optimizer(settings),
+        match settings.schedule {
+            Schedule::Constant => "constant rate".to_owned(),
+            schedule => format!("schedule {schedule}"),
+        },
+    ];
+    let mut optional = |value: f32, what: &str| {
+        if value != 0.0 {
+            parts.push(format!("{what} {value}"));
+        }
+    };
+    optional(settings.warmup, "warm-up of epochs:");
+    optional(settings.clip.unwrap_or(0.0), "gradients clipped at");
+    optional(settings.label_smoothing, "label smoothing");
+    parts.push(format!("seed {}", settings.seed));
+    parts.join(", ")
+}
+
+/// `sgd 0.01 (momentum 0.9, nesterov)`.
+fn optimizer(settings: &Settings) -> String {
+    let (name, mut details, decay) = match settings.optimizer {
+        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+            let nesterov = nesterov.then(|| "nesterov".to_owned());
+            ("sgd", [format!("momentum {momentum}")].into_iter().chain(nesterov).collect(), weight_decay)
+        }
+        Optimizer::Adam { weight_decay, .. } => ("adam", vec![], weight_decay),
+        Optimizer::AdamW { weight_decay, .. } => ("adamw", vec![], weight_decay),
+    };
+    if decay != 0.0 {
+        details.push(format!("weight decay {decay}"));
+    }
+    let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+    format!("{name} at {}{details}", settings.rate)
+}

@@ -1,0 +1,203 @@
+//! Convolutions and dense layers against their references: packing, forward, and both gradients.
+
+use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
+use lenslet_graph::ops::linear::{Linear, LinearInputGrad};
+use lenslet_graph::ops::map::Map;
+use lenslet_graph::plan::Pack;
+use lenslet_graph::tensor::Tensor;
+use lenslet_graph::{Shape, ShapeVar};
+use proptest::prelude::*;
+
+use super::batch::sum_slots;
+use super::testing::{Check, Machine, Random, shape};
+use super::{Call, conv2d, conv2d_weight_grad, pack};
+
+/// Weights in the order in which a convolution reads them.
+fn packed(pack: &Pack, weight: &[f32]) -> Vec<f32> {
+    let mut packed = vec![f32::NAN; pack.groups * pack.group_len()];
+    for (part, packed) in packed.chunks_exact_mut(pack::block_len(pack)).enumerate() {
+        pack::block(pack, part, weight, packed);
+    }
+    assert_eq!(packed.len(), pack::parts(pack) * pack::block_len(pack));
+    packed
+}
+
+/// Inputs are x, weight and perhaps bias, as for the op.
+fn correlate(machine: Machine, geometry: &conv2d::Geometry, order: &Pack, activation: Option<Map>, call: Call<'_>) {
+    let weight = packed(order, call.inputs[1].data);
+    let bias = call.inputs.get(2).map_or(&[][..], |bias| bias.data);
+    let (x, y) = (call.inputs[0].data, call.output);
+    machine.run(conv2d::Correlate { geometry, x, weight: &weight, bias, activation, y });
+}
+
+/// A layer and what it is tried on.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    layer: Conv2d,
+    image: Shape,
+    output: Shape,
+}
+
+/// Any convolution that fits its image.
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = ([1usize..4, 1usize..4, 1usize..6], [1usize..20, 1usize..20]);
+    let window = ([1usize..8, 1usize..8], [1usize..4, 1usize..4], [0usize..4, 0usize..4], [1usize..4, 1usize..4]);
+    // Groups of several channels, or (a third of the cases) one group with up to 19.
+    let all = (sizes, window, any::<bool>(), 0usize..3, [1usize..13, 1usize..13], 1usize..20);
+    all.prop_filter_map("the kernel fits", |(sizes, window, same, one_group, [height, width], outputs)| {
+        let ([groups, inner, outer], _) = sizes;
+        let (kernel, stride, padding, dilation) = window;
+        let (groups, outputs) = if one_group > 0 { (1, outputs) } else { (groups, groups * outer) };
+        let layer = Conv2d::new(groups * inner, outputs, 1).groups(groups).kernel_hw(kernel[0], kernel[1]);
+        let layer = layer.dilation_hw(dilation[0], dilation[1]);
+        let layer = if same {
+            layer.same()
+        } else {
+            layer.stride_hw(stride[0], stride[1]).padding_hw(padding[0], padding[1])
+        };
+        case(layer, [groups * inner, height, width])
+    })
+}
+
+fn case(layer: Conv2d, image: [usize; 3]) -> Option<Case> {
+    let output = layer.rule(&ShapeVar::image(image)).ok()?.shape();
+    Some(Case { layer, image: ShapeVar::image(image).shape(), output })
+}
+
+/// Values small enough that sums of hundreds of products stay near 1.
+fn tensor(random: &mut Random, shape: Shape, batch: usize) -> Tensor<f64> {
+    random.range(shape, batch, -1.0, 1.0)
+}
+
+fn check_forward(Case { layer, image, output }: Case, bias: bool, batch: usize, seed: u64) {
+    let mut random = Random::new(seed);
+    let weight = layer.weight_shape(image.dim(0));
+    let mut inputs = vec![tensor(&mut random, image, batch), tensor(&mut random, weight, 1)];
+    if bias {
+        inputs.push(tensor(&mut random, shape(false, &[layer.out_channels()]), 1));
+    }
+    let (groups, taps) = (layer.group_count(), weight.dim(2) * weight.dim(3));
+    let (inner, outputs) = (weight.dim(1), layer.out_channels() / groups);
+    let order = Pack { groups, outputs, inner, taps, strides: [outputs * inner * taps, inner * taps, taps, 1] };
+    let geometry = conv2d::Geometry::forward(&layer, image, output);
+    let check = Check::new(layer, inputs).tolerance(2e-5);
+    check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+}
+
+fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) {
+    let mut random = Random::new(seed);
+    let weight = layer.weight_shape(image.dim(0));
+    let dy = tensor(&mut random, output, batch);
+    let x = tensor(&mut random, image, batch);
+    let (groups, taps) = (layer.group_count(), weight.dim(2) * weight.dim(3));
+    let (inner, outputs) = (layer.out_channels() / groups, weight.dim(1));
+    let order = Pack { groups, outputs, inner, taps, strides: [inner * outputs * taps, taps, outputs * taps, 1] };
+    let geometry = conv2d::Geometry::backward(&layer, image, output);
+    let inputs = [dy.clone(), tensor(&mut random, weight, 1)];
+    let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(2e-5);
+    let empty = check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+    assert!(empty.iter().all(|&dx| dx == 0.0));
+
+    let geometry = &conv2d_weight_grad::Geometry::new(&layer, image, output);
+    let check = Check::new(Conv2dWeightGrad { layer }, [x, dy]).gradient(1).tolerance(5e-5);
+    let tile = |machine: Machine, call: Call<'_>| {
+        let [x, dy] = [0, 1].map(|i| call.inputs[i].data);
+        machine.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output });
+    };
+    check.sums(weight, tile, |slots, output| sum_slots(slots, 1.0, 0..output.len(), output));
+}
+
+proptest! {
+    #[test]
+    fn forward_is_the_reference(case in cases(), bias in any::<bool>(), batch in 1usize..20, seed in any::<u64>()) {
+        check_forward(case, bias, batch, seed);
+    }
+
+    #[test]
+    fn gradients_are_the_reference(case in cases(), batch in 1usize..20, seed in any::<u64>()) {
+        check_backward(case, batch, seed);
+    }
+
+    #[test]
+    fn dense_layers_are_the_reference(
+        rows in prop::collection::vec(1usize..4, 0..3),
+        [inputs, outputs] in [1usize..70, 1usize..30],
+        bias in any::<bool>(),
+        batch in 1usize..20,
+        seed in any::<u64>(),
+    ) {
+        let mut random = Random::new(seed);
+        let sizes = |features: usize| shape(true, &[&rows[..], &[features]].concat());
+        let weight = tensor(&mut random, shape(false, &[outputs, inputs]), 1);
+        let mut all = vec![tensor(&mut random, sizes(inputs), batch), weight.clone()];
+        if bias {
+            all.push(tensor(&mut random, shape(false, &[outputs]), 1));
+        }
+        let layer = Linear::new(inputs, outputs);
+        let places = rows.iter().product();
+        let order = Pack { groups: 1, outputs, inner: 1, taps: inputs, strides: [0, inputs, 0, 1] };
+        let geometry = conv2d::Geometry::dense(places, inputs, outputs);
+        let check = Check::new(layer, all).tolerance(2e-5);
+        check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+
+        let dy = tensor(&mut random, sizes(outputs), batch);
+        let order = Pack { groups: 1, outputs: inputs, inner: 1, taps: outputs, strides: [0, 1, 0, inputs] };
+        let geometry = conv2d::Geometry::dense(places, outputs, inputs);
+        let check = Check::new(LinearInputGrad { layer }, [dy, weight]).gradient(0).tolerance(2e-5);
+        check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+    }
+}
+
+/// Sizes at which a loop might run once too often, or not at all.
+#[test]
+fn edges_are_the_reference() {
+    for (about, layer, image) in [
+        ("one pixel", Conv2d::new(1, 1, 1), [1, 1, 1]),
+        ("a kernel as large as the image", Conv2d::new(2, 3, 5), [2, 5, 5]),
+        ("the lesson's first", Conv2d::new(3, 6, 5), [3, 14, 14]),
+        ("the lesson's second", Conv2d::new(6, 16, 5), [6, 14, 14]),
+        ("padding wider than the image", Conv2d::new(2, 9, 3).padding(3), [2, 1, 2]),
+        ("rows of padding alone", Conv2d::new(1, 2, 1).padding(2), [1, 2, 2]),
+        ("taps that never meet the image", Conv2d::new(1, 2, 3).padding(3).dilation(3), [1, 1, 1]),
+        ("stride larger than the kernel", Conv2d::new(2, 8, 1).stride(3), [2, 8, 7]),
+        ("stride, dilation and padding without a common divisor", Conv2d::new(2, 7, 3).stride(2).dilation(3).padding(1), [2, 9, 8]),
+        ("depthwise", Conv2d::new(9, 9, 3).groups(9).padding(1), [9, 6, 6]),
+        ("depthwise with a multiplier", Conv2d::new(3, 6, 3).groups(3), [3, 6, 6]),
+        ("even kernel, same size", Conv2d::new(2, 3, 4).same(), [2, 6, 5]),
+        ("seven taps", Conv2d::new(2, 5, 7).padding(3).stride(2), [2, 12, 11]),
+    ] {
+        let case = case(layer, image).unwrap_or_else(|| panic!("{about} fits"));
+        for batch in [1, 8, 11] {
+            check_forward(case, true, batch, 5);
+            check_backward(case, batch, 6);
+        }
+    }
+}
+
+/// The activation is applied to what would have been the result, in every register tile.
+#[test]
+fn activations_are_applied() {
+    let layer = Conv2d::new(2, 15, 3);
+    let case = case(layer, [2, 6, 9]).expect("it fits");
+    let order = Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1] };
+    let geometry = conv2d::Geometry::forward(&layer, case.image, case.output);
+    let mut random = Random::new(8);
+    let (x, weight) = (tensor(&mut random, case.image, 9), tensor(&mut random, layer.weight_shape(2), 1));
+    let (x, weight): (Vec<f32>, Vec<f32>) =
+        (x.data().iter().map(|&x| x as f32).collect(), weight.data().iter().map(|&x| x as f32).collect());
+    let weight = packed(&order, &weight);
+    for machine in Machine::vectors() {
+        let x = &x[..case.image.len() * machine.lanes()];
+        let run = |activation| {
+            let mut y = vec![f32::NAN; case.output.len() * machine.lanes()];
+            machine.run(conv2d::Correlate { geometry: &geometry, x, weight: &weight, bias: &[], activation, y: &mut y });
+            y
+        };
+        let plain = run(None);
+        for map in [Map::Relu, Map::Tanh, Map::Clamp { min: 0.0, max: 0.5 }] {
+            for (y, &x) in run(Some(map)).iter().zip(&plain) {
+                assert!((y - map.apply(x)).abs() < 1e-6, "{map:?} of {x} is not {y}");
+            }
+        }
+    }
+}
