@@ -33,7 +33,8 @@ impl PyTorch {
         let from = BufReader::new(process.stdout.take().expect("standard output is piped"));
         let mut peer = Self { process, to, from, version: String::new(), variants: vec![] };
         let ready = peer.line()?;
-        let word = |key: &str| ready.split_whitespace().find_map(|word| word.strip_prefix(key)).unwrap_or_default().to_owned();
+        let word =
+            |key: &str| ready.split_whitespace().find_map(|word| word.strip_prefix(key)).unwrap_or_default().to_owned();
         peer.version = format!("PyTorch {}", word("torch="));
         peer.variants = word("variants=").split(',').map(str::to_owned).collect();
         Ok(peer)

@@ -10,7 +10,9 @@ pub(crate) fn load(what: &str) -> Result<Dataset, Failure> {
     let data = data::load(what)?;
     for (split, name) in [(&data.train, "to train on"), (&data.test, "to test on")] {
         if split.is_empty() {
-            return Err(Failure::Mend(format!("{what}: the data set has no images {name}\n  mend it: give a data set with both")));
+            return Err(Failure::Mend(format!(
+                "{what}: the data set has no images {name}\n  mend it: give a data set with both"
+            )));
         }
     }
     Ok(data)

@@ -34,7 +34,9 @@ pub(crate) fn parse_input(text: &str) -> Result<Input, String> {
 }
 
 fn impossible([channels, height, width]: Input) -> String {
-    format!("an image of {channels}x{height}x{width} is not possible: sizes begin at 1, and come to 2^31 values at most")
+    format!(
+        "an image of {channels}x{height}x{width} is not possible: sizes begin at 1, and come to 2^31 values at most"
+    )
 }
 
 #[cfg(test)]

@@ -58,15 +58,6 @@ impl Display {
         }
     }
 
-    /// Some of the test images have been looked at.
-    pub(crate) fn testing(&mut self, images: usize, of: usize) {
-        let Some(bar) = &self.bar else { return };
-        if self.shown.elapsed() >= REDRAW {
-            self.shown = Instant::now();
-            bar.set_message(format!("testing, {} of {} images", count(images), count(of)));
-        }
-    }
-
     /// A line that stays, above the bar.
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {

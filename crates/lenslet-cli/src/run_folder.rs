@@ -125,7 +125,11 @@ pub(crate) fn checkpoint(given: &Path) -> Result<PathBuf, Failure> {
         });
     }
     if !given.exists() {
-        return Err(Failure::Mend(format!("{}: there is no such file or folder\n  mend it: {}", given.display(), advice())));
+        return Err(Failure::Mend(format!(
+            "{}: there is no such file or folder\n  mend it: {}",
+            given.display(),
+            advice()
+        )));
     }
     Ok(given.to_owned())
 }

@@ -141,8 +141,9 @@ impl Train {
 
 /// The optimizer with the user's weight decay instead of its usual one.
 fn with_decay(mut optimizer: Optimizer, decay: Option<f32>) -> Optimizer {
-    let (Optimizer::Sgd { weight_decay, .. } | Optimizer::Adam { weight_decay, .. } | Optimizer::AdamW { weight_decay, .. }) =
-        &mut optimizer;
+    let (Optimizer::Sgd { weight_decay, .. }
+    | Optimizer::Adam { weight_decay, .. }
+    | Optimizer::AdamW { weight_decay, .. }) = &mut optimizer;
     *weight_decay = decay.unwrap_or(*weight_decay);
     optimizer
 }

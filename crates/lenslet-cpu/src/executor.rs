@@ -89,7 +89,15 @@ impl Executor {
     /// If the pool has more threads than the executor was made for, or the parameters are not the plan's.
     pub fn run(&mut self, pool: &mut Pool, parameters: &[f32], feed: &dyn Feed, seed: u64, step: u32) {
         assert!(pool.threads() <= self.threads, "each thread needs its own scratch memory");
-        let run = Run { isa: self.isa, plan: &self.plan, rows: &self.rows, views: self.memory.views(parameters), feed, seed, step };
+        let run = Run {
+            isa: self.isa,
+            plan: &self.plan,
+            rows: &self.rows,
+            views: self.memory.views(parameters),
+            feed,
+            seed,
+            step,
+        };
         for stage in &self.stages {
             for wave in &stage.waves {
                 pool.run(wave.units.len(), &|unit, _| {
@@ -284,7 +292,8 @@ impl Run<'_> {
             Kernel::Pack(pack) => {
                 let len = pack::block_len(pack);
                 // SAFETY: the plan was checked; parts write to blocks of their own.
-                let (weight, packed) = unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
+                let (weight, packed) =
+                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
                 pack::block(pack, part, weight.data, packed);
             }
             Kernel::SumSlots { mean } => {
@@ -298,7 +307,8 @@ impl Run<'_> {
             Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
             Kernel::BatchStatistics | Kernel::Statistics => {
                 // SAFETY: the plan was checked.
-                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.views.output(&step.output, at)) };
+                let (slots, output) =
+                    unsafe { (self.views.slots(&step.inputs[0]), self.views.output(&step.output, at)) };
                 match step.kernel {
                     Kernel::Statistics => kernels::batch::statistics(slots, output),
                     _ => kernels::batch::batch_statistics(slots, output),
@@ -330,6 +340,7 @@ impl Run<'_> {
     ///
     /// # Safety
     /// As for [`Views::output`], and parts must not overlap.
+    #[allow(clippy::mut_from_ref)] // The views hand out memory by the plan's word, not by borrows.
     unsafe fn part(&self, step: &Step, from: usize, len: usize) -> &mut [f32] {
         let Place::Whole(offset) = step.output.place else { unreachable!("whole work writes whole values") };
         let shape = lenslet_graph::Shape::whole(&[len]).expect("a part is no larger than the whole");
@@ -347,7 +358,9 @@ impl Run<'_> {
         };
         let tile_len = self.plan.kept_len * self.plan.options.lanes;
         // SAFETY: the plan was checked; whole work does not write to tiles, and parts write to rows of their own.
-        let (kept, dw) = unsafe { (self.views.kept(self.plan.tiles() * tile_len), self.part(step, first * inputs, (last - first) * inputs)) };
+        let (kept, dw) = unsafe {
+            (self.views.kept(self.plan.tiles() * tile_len), self.part(step, first * inputs, (last - first) * inputs))
+        };
         let batch = linear_weight_grad::Batch {
             kept,
             tile_len,

@@ -43,7 +43,7 @@ impl Resizer {
     pub(crate) fn resize(&self, pixels: &[u8], resized: &mut [u8]) {
         let (old, new) = (self.from.0 * self.from.1, self.to.0 * self.to.1);
         assert!(
-            pixels.len() % old == 0 && pixels.len() / old * new == resized.len(),
+            pixels.len().is_multiple_of(old) && pixels.len() / old * new == resized.len(),
             "{} bytes are no planes of {:?}, or {} none of {:?}",
             pixels.len(),
             self.from,

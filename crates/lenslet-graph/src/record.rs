@@ -140,8 +140,15 @@ fn extend_with<R>(
     forward: impl FnOnce() -> R,
 ) -> Result<R, RecordError> {
     let parameters = parameter_nodes(graph);
-    let recorder =
-        Recorder { graph: std::mem::take(graph), mode, mistake: None, layers, module: Arc::from(""), call: None, parameters };
+    let recorder = Recorder {
+        graph: std::mem::take(graph),
+        mode,
+        mistake: None,
+        layers,
+        module: Arc::from(""),
+        call: None,
+        parameters,
+    };
     // The guard takes the recorder away again even if the user's forward panics.
     let guard = Guard { outer: RECORDER.replace(Some(recorder)) };
     let result = forward();

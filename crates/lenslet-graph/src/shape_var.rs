@@ -77,7 +77,7 @@ impl Trail {
         while i < Self::ROOM {
             let Some(step) = &self.steps[i] else { return message };
             let start = message.len();
-            message = message.text("\n    ").text(step.op).pad_to(start, 18).shape(&step.shape);
+            message = message.text("\n    ").text(step.op).text(" ").pad_to(start, 18).shape(&step.shape);
             if let Some([height, width]) = &step.arithmetic {
                 message = height.write(message.pad_to(start, 29).text(" "));
                 if height.output != width.output {

@@ -33,16 +33,17 @@ impl AxisWindow {
     /// The output size for an input of `size`, or `None` where the window does not fit.
     pub const fn output(&self, size: usize) -> Option<usize> {
         let padded = size.saturating_add(self.before).saturating_add(self.after);
-        if self.kernel == 0 || self.stride == 0 || self.dilation == 0 || self.extent() > padded {
+        if self.kernel == 0 || self.stride == 0 || self.dilation == 0 {
             return None;
         }
-        let room = padded - self.extent();
-        if !self.ceil {
-            return Some(room / self.stride + 1);
+        // In ceil mode a window may reach behind the padding, by less than a stride.
+        let room = if self.ceil { padded.saturating_add(self.stride - 1) } else { padded };
+        if self.extent() > room {
+            return None;
         }
-        let output = room.div_ceil(self.stride) + 1;
-        // The last window must begin inside the image or the padding before it.
-        if (output - 1) * self.stride >= size + self.before { Some(output - 1) } else { Some(output) }
+        let output = (room - self.extent()) / self.stride + 1;
+        // But it must begin inside the image or the padding before it.
+        if self.ceil && (output - 1) * self.stride >= size + self.before { Some(output - 1) } else { Some(output) }
     }
 
     /// The input that output `o` sees through tap `k`, or `None` in the padding.
@@ -142,7 +143,10 @@ mod tests {
             Arithmetic { window, size, output }.write(Message::new()).to_string()
         };
         assert_eq!(say(PLAIN, 32), "(32 - 5)/1 + 1 = 28");
-        assert_eq!(say(AxisWindow { kernel: 3, before: 1, after: 1, stride: 2, ..PLAIN }, 32), "(32 + 2*1 - 3)/2 + 1 = 16");
+        assert_eq!(
+            say(AxisWindow { kernel: 3, before: 1, after: 1, stride: 2, ..PLAIN }, 32),
+            "(32 + 2*1 - 3)/2 + 1 = 16"
+        );
         assert_eq!(say(AxisWindow { kernel: 3, dilation: 2, ..PLAIN }, 9), "(9 - 2*(3 - 1) - 1)/1 + 1 = 5");
         assert_eq!(say(AxisWindow { kernel: 2, stride: 2, ceil: true, ..PLAIN }, 5), "(5 - 2)/2 rounded up + 1 = 3");
     }

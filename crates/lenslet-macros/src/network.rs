@@ -139,7 +139,8 @@ fn prove(block: &ItemImpl, input: &Expr, new: Option<&Expr>) -> Result<TokenStre
         const _: () = {
             let #network = #new;
             let _ = #run;
-            // What holds a `String` or a `Vec` cannot be dropped by the compiler.
+            // What holds a `String` or a `Vec` cannot be dropped by the compiler; most networks hold neither.
+            #[allow(clippy::forget_non_drop)]
             ::core::mem::forget(#network);
         };
     })

@@ -58,7 +58,9 @@ pub fn save(path: &Path, description: &Description, weights: &Weights) -> Result
         file.persist(path)?;
         File::open(folder)?.sync_all()
     };
-    write().map_err(|error| file_error(path, format!("the checkpoint cannot be written: {error}; an earlier one is untouched")))
+    write().map_err(|error| {
+        file_error(path, format!("the checkpoint cannot be written: {error}; an earlier one is untouched"))
+    })
 }
 
 fn encode(description: &Description, weights: &Weights) -> Result<Vec<u8>, String> {
@@ -100,7 +102,11 @@ impl Checkpoint {
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| not_a_checkpoint(path, &error))?;
         SafeTensors::deserialize(&bytes).map_err(|error| not_a_checkpoint(path, &error))?;
         let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or_else(|| {
-            file_error(path, "the file has weights but no word about their network; give a checkpoint that lenslet train wrote".into())
+            file_error(
+                path,
+                "the file has weights but no word about their network; give a checkpoint that lenslet train wrote"
+                    .into(),
+            )
         })?;
         let description = serde_json::from_str(json)
             .map_err(|error| file_error(path, format!("the checkpoint's description cannot be read: {error}")))?;
@@ -122,10 +128,14 @@ impl Checkpoint {
         let faults = faults(&tensors, weights);
         if !faults.is_empty() {
             let network = &self.description.network;
-            return Err(file_error(&self.path, format!("the weights do not fit the network {network}:\n  {}", faults.join("\n  "))));
+            return Err(file_error(
+                &self.path,
+                format!("the weights do not fit the network {network}:\n  {}", faults.join("\n  ")),
+            ));
         }
         for number in 0..weights.parameters().len() {
-            let view = tensors.tensor(&weights.parameters()[number].name).map_err(|e| not_a_checkpoint(&self.path, &e))?;
+            let view =
+                tensors.tensor(&weights.parameters()[number].name).map_err(|e| not_a_checkpoint(&self.path, &e))?;
             let values = weights.values_mut(number);
             match view.dtype() {
                 Dtype::I64 => read(view.data(), values, |bytes| i64::from_le_bytes(bytes) as f32),
@@ -153,7 +163,9 @@ fn faults(tensors: &SafeTensors<'_>, weights: &Weights) -> Vec<String> {
         }
     }
     let known = |name: &str| weights.number(name).is_some();
-    faults.extend(tensors.names().into_iter().filter(|name| !known(name)).map(|name| format!("{name} is not in the network")));
+    faults.extend(
+        tensors.names().into_iter().filter(|name| !known(name)).map(|name| format!("{name} is not in the network")),
+    );
     faults
 }
 
@@ -164,7 +176,10 @@ fn read<const N: usize>(bytes: &[u8], values: &mut [f32], number: impl Fn([u8; N
 }
 
 fn not_a_checkpoint(path: &Path, error: &safetensors::SafeTensorError) -> Error {
-    file_error(path, format!("this is no whole safetensors file ({error}); it may be cut short: use another checkpoint of the run"))
+    file_error(
+        path,
+        format!("this is no whole safetensors file ({error}); it may be cut short: use another checkpoint of the run"),
+    )
 }
 
 fn file_error(path: &Path, problem: String) -> Error {

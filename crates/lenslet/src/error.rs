@@ -28,7 +28,9 @@ pub enum Error {
         expected: &'static str,
     },
     /// The network's result does not fit the data's classes.
-    #[error("the network gives {arrived} per image, but the data has {classes} classes\n  mend it: let the last layer have {classes} outputs")]
+    #[error(
+        "the network gives {arrived} per image, but the data has {classes} classes\n  mend it: let the last layer have {classes} outputs"
+    )]
     Classes {
         /// Sizes of the logits.
         arrived: String,

@@ -118,7 +118,13 @@ impl OptimizerState {
             }
             Optimizer::AdamW { betas, eps, weight_decay } => {
                 let moments = (&mut self.first[range.clone()], &mut self.second[range]);
-                adam(values, gradient, moments, scale, Adam::at(self.steps, betas, eps, rate, 0.0, 1.0 - rate * weight_decay));
+                adam(
+                    values,
+                    gradient,
+                    moments,
+                    scale,
+                    Adam::at(self.steps, betas, eps, rate, 0.0, 1.0 - rate * weight_decay),
+                );
             }
         }
     }

@@ -16,6 +16,8 @@ use lenslet_graph::plan::{Options, Plan};
 use lenslet_graph::record::add_cross_entropy;
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
+use serde::{Deserialize, Serialize};
+
 use crate::diagnosis::first_not_finite;
 use crate::inference::check_classes;
 use crate::metrics::{Evaluation, answer};
@@ -23,7 +25,7 @@ use crate::schedule::{Rates, Schedule};
 use crate::{Error, Inference, Normalization, Optimizer, OptimizerState, Weights, normalization};
 
 /// How a network is trained.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Passes over the training images.
     pub epochs: usize,
@@ -170,7 +172,13 @@ impl Trainer {
     ///
     /// # Errors
     /// If a setting is out of its range, or sizes do not fit.
-    pub fn new(network: &dyn Network, input: Shape, classes: usize, settings: Settings, threads: usize) -> Result<Self, Error> {
+    pub fn new(
+        network: &dyn Network,
+        input: Shape,
+        classes: usize,
+        settings: Settings,
+        threads: usize,
+    ) -> Result<Self, Error> {
         settings.check()?;
         let graph = training_graph(network, input, classes, settings.label_smoothing)?;
         let weights = Weights::new(&graph, settings.seed);
@@ -231,7 +239,8 @@ impl Trainer {
             right += self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
             done += chosen.len();
             let (loss, accuracy) = (loss / done as f64, right as f64 / done as f64);
-            let told = Progress { epoch, step: number + 1, steps, images: done, loss, accuracy, elapsed: begin.elapsed() };
+            let told =
+                Progress { epoch, step: number + 1, steps, images: done, loss, accuracy, elapsed: begin.elapsed() };
             if progress(told).is_break() {
                 interrupted = number + 1 < steps;
                 break;
@@ -333,7 +342,13 @@ impl Trainer {
                 let statistics = executor.whole(role)?;
                 let watched = self.graph.node(*node).inputs[0];
                 let shape = self.graph.node(watched).shape().to_string();
-                Some(Watched { name: name.clone(), shape, mean: statistics[0], std: statistics[1], zeros: statistics[2] })
+                Some(Watched {
+                    name: name.clone(),
+                    shape,
+                    mean: statistics[0],
+                    std: statistics[1],
+                    zeros: statistics[2],
+                })
             }
             _ => None,
         });
@@ -363,7 +378,12 @@ impl NotFinite {
 ///
 /// # Errors
 /// If sizes do not fit, or the result is not one number per class.
-pub fn training_graph(network: &dyn Network, input: Shape, classes: usize, label_smoothing: f32) -> Result<Graph, Error> {
+pub fn training_graph(
+    network: &dyn Network,
+    input: Shape,
+    classes: usize,
+    label_smoothing: f32,
+) -> Result<Graph, Error> {
     let recording = record(network, input, Mode::Train);
     let logits = recording.output?;
     let mut graph = recording.graph;

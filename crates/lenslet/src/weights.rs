@@ -18,11 +18,8 @@ impl Weights {
     /// The parameters of a graph as they begin: PyTorch's defaults, drawn for each parameter by `seed` and its number.
     pub fn new(graph: &Graph, seed: u64) -> Self {
         let offsets = graph::offsets(&graph.parameters);
-        let mut weights = Self {
-            parameters: graph.parameters.clone(),
-            values: vec![0.0; offsets[graph.parameters.len()]],
-            offsets,
-        };
+        let mut weights =
+            Self { parameters: graph.parameters.clone(), values: vec![0.0; offsets[graph.parameters.len()]], offsets };
         for number in 0..weights.parameters.len() {
             let init = weights.parameters[number].init;
             let mut random = Stream::new(seed, Purpose::Init, number as u32, 0);

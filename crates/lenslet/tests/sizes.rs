@@ -123,7 +123,9 @@ fn resnet_has_the_names_of_torchvision() {
     let network = by_name("resnet18", [3, 32, 32], 10).expect("it exists");
     let graph = record(&*network, Shape::image(3, 32, 32), Mode::Train).graph;
     let mut names: Vec<&str> = graph.parameters.iter().map(|p| p.name.as_str()).collect();
-    for name in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.1.bn2.bias", "fc.weight", "fc.bias"] {
+    for name in
+        ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.1.bn2.bias", "fc.weight", "fc.bias"]
+    {
         assert!(names.contains(&name), "{name} is missing");
     }
     names.retain(|name| name.contains("downsample"));

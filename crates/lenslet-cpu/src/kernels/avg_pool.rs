@@ -110,14 +110,13 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let layer = AvgPool2d::new(1, 1).kernel_hw(kernel[0], kernel[1]).stride_hw(stride[0], stride[1]);
-            let layer = layer.padding_hw(padding[0], padding[1]);
+            let layer = layer.padding_hw(padding[0].min(kernel[0] / 2), padding[1].min(kernel[1] / 2));
             let layer = if ceil { layer.ceil_mode() } else { layer };
             let layer = if exclude_pad { layer.exclude_pad() } else { layer };
             let image = Shape::image(channels, height, width).with_batch(batched);
-            let output = layer.rule(&ShapeVar::new(image));
-            prop_assume!(output.is_ok());
+            let Ok(output) = layer.rule(&ShapeVar::new(image)) else { return Ok(()) };
             let mut random = Random::new(seed);
-            let (x, dy) = (random.tensor(image, batch), random.tensor(output.unwrap().shape(), batch));
+            let (x, dy) = (random.tensor(image, batch), random.tensor(output.shape(), batch));
             Check::new(layer, [x]).kernel(|machine, call| machine.run(Forward { layer, call }));
             let back = Check::new(AvgPool2dGrad { layer, image }, [dy]).gradient(0);
             let empty = back.kernel(|machine, call| machine.run(Backward { layer, call }));

@@ -129,17 +129,8 @@ pub(super) mod tests {
     use crate::kernels::testing::{Check, Random, shape};
     use lenslet_graph::Shape;
 
-    const OPS: [Op; 9] = [
-        Op::Add,
-        Op::Sub,
-        Op::Mul,
-        Op::Div,
-        Op::Maximum,
-        Op::Minimum,
-        Op::Less,
-        Op::LessEqual,
-        Op::Equal,
-    ];
+    const OPS: [Op; 9] =
+        [Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Maximum, Op::Minimum, Op::Less, Op::LessEqual, Op::Equal];
 
     /// Shapes that broadcast to `dims`: any axis may be 1, and a whole value may lack the first axes.
     pub(in crate::kernels) fn operand(random: &mut Random, dims: &[usize], batched: bool) -> Shape {

@@ -146,6 +146,11 @@ impl Kernel for Correlate<'_> {
         assert!(self.x.len() >= x_len * S::N && self.y.len() >= y_len * S::N);
         assert!(self.weight.len() >= g.groups * g.group_len());
         assert!(self.bias.is_empty() || self.bias.len() == g.groups * g.outputs);
+        // What takes many instructions is done in a pass of its own instead of in every register tile.
+        let (early, late) = match self.activation {
+            Some(map) if map::is_cheap(map) => (Some(map), None),
+            activation => (None, activation),
+        };
         let block_len = g.inner * g.kernel_height * g.kernel_width * BLOCK;
         for group in 0..g.groups {
             for (number, first) in (0..g.outputs).step_by(BLOCK).enumerate() {
@@ -154,7 +159,7 @@ impl Kernel for Correlate<'_> {
                     x: self.x[group * g.inner * g.x.channel * S::N..].as_ptr(),
                     weight: self.weight[group * g.group_len() + number * block_len..][..block_len].as_ptr(),
                     bias: self.bias,
-                    activation: self.activation,
+                    activation: early,
                     y: self.y.as_mut_ptr(),
                     channel: group * g.outputs + first,
                 };
@@ -166,6 +171,9 @@ impl Kernel for Correlate<'_> {
                     }
                 }
             }
+        }
+        if let Some(map) = late {
+            map::in_place(simd, map, &mut self.y[..y_len * S::N]);
         }
     }
 }
@@ -245,14 +253,22 @@ impl Block<'_> {
 
     /// One register tile: `C` channels from `channel`, `P` pixels of the run from its pixel `m`.
     #[inline(always)]
-    unsafe fn tile<S: Lanes, const C: usize, const P: usize>(&self, simd: S, channel: usize, row: usize, run: &Run, m: usize) {
+    unsafe fn tile<S: Lanes, const C: usize, const P: usize>(
+        &self,
+        simd: S,
+        channel: usize,
+        row: usize,
+        run: &Run,
+        m: usize,
+    ) {
         let g = self.geometry;
         let rows = &g.rows[row];
         let step = |values: usize| values * S::N;
         let tap_step = run.taps.other_step * step(g.x.pixel) as isize;
         let pixel_step = step(run.other_move * g.x.pixel);
-        let start: [S::V; C] =
-            std::array::from_fn(|c| simd.splat(if self.bias.is_empty() { 0.0 } else { self.bias[self.channel + channel + c] }));
+        let start: [S::V; C] = std::array::from_fn(|c| {
+            simd.splat(if self.bias.is_empty() { 0.0 } else { self.bias[self.channel + channel + c] })
+        });
         let mut sums = start.map(|sum| [sum; P]);
         // SAFETY: every place read is one that the geometry reaches, every weight lies in the block.
         unsafe {

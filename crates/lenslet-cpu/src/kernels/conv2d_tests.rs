@@ -50,11 +50,8 @@ fn cases() -> impl Strategy<Value = Case> {
         let (groups, outputs) = if one_group > 0 { (1, outputs) } else { (groups, groups * outer) };
         let layer = Conv2d::new(groups * inner, outputs, 1).groups(groups).kernel_hw(kernel[0], kernel[1]);
         let layer = layer.dilation_hw(dilation[0], dilation[1]);
-        let layer = if same {
-            layer.same()
-        } else {
-            layer.stride_hw(stride[0], stride[1]).padding_hw(padding[0], padding[1])
-        };
+        let layer =
+            if same { layer.same() } else { layer.stride_hw(stride[0], stride[1]).padding_hw(padding[0], padding[1]) };
         case(layer, [groups * inner, height, width])
     })
 }
@@ -158,9 +155,15 @@ fn edges_are_the_reference() {
         ("the lesson's second", Conv2d::new(6, 16, 5), [6, 14, 14]),
         ("padding wider than the image", Conv2d::new(2, 9, 3).padding(3), [2, 1, 2]),
         ("rows of padding alone", Conv2d::new(1, 2, 1).padding(2), [1, 2, 2]),
+        ("one pixel in much padding", Conv2d::new(1, 2, 1).padding(3), [1, 1, 1]),
+        ("neighbouring pixels that no tap meets", Conv2d::new(1, 1, 4).stride(2).dilation(2), [1, 7, 7]),
         ("taps that never meet the image", Conv2d::new(1, 2, 3).padding(3).dilation(3), [1, 1, 1]),
         ("stride larger than the kernel", Conv2d::new(2, 8, 1).stride(3), [2, 8, 7]),
-        ("stride, dilation and padding without a common divisor", Conv2d::new(2, 7, 3).stride(2).dilation(3).padding(1), [2, 9, 8]),
+        (
+            "stride, dilation and padding without a common divisor",
+            Conv2d::new(2, 7, 3).stride(2).dilation(3).padding(1),
+            [2, 9, 8],
+        ),
         ("depthwise", Conv2d::new(9, 9, 3).groups(9).padding(1), [9, 6, 6]),
         ("depthwise with a multiplier", Conv2d::new(3, 6, 3).groups(3), [3, 6, 6]),
         ("even kernel, same size", Conv2d::new(2, 3, 4).same(), [2, 6, 5]),
@@ -190,7 +193,14 @@ fn activations_are_applied() {
         let x = &x[..case.image.len() * machine.lanes()];
         let run = |activation| {
             let mut y = vec![f32::NAN; case.output.len() * machine.lanes()];
-            machine.run(conv2d::Correlate { geometry: &geometry, x, weight: &weight, bias: &[], activation, y: &mut y });
+            machine.run(conv2d::Correlate {
+                geometry: &geometry,
+                x,
+                weight: &weight,
+                bias: &[],
+                activation,
+                y: &mut y,
+            });
             y
         };
         let plain = run(None);

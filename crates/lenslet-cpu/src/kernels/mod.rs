@@ -14,9 +14,9 @@ pub(crate) mod batch;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
 pub(crate) mod conv2d;
-pub(crate) mod conv2d_weight_grad;
 #[cfg(test)]
 mod conv2d_tests;
+pub(crate) mod conv2d_weight_grad;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
 pub(crate) mod dropout;

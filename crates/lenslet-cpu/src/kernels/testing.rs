@@ -147,7 +147,12 @@ impl Check {
     }
 
     /// A kernel that adds to a slot's `partial` sums, and what makes the op's value of all slots (there are two).
-    pub(crate) fn sums(&self, partial: Shape, kernel: impl Fn(Machine, Call<'_>), finish: impl Fn(Slots<'_>, &mut [f32])) {
+    pub(crate) fn sums(
+        &self,
+        partial: Shape,
+        kernel: impl Fn(Machine, Call<'_>),
+        finish: impl Fn(Slots<'_>, &mut [f32]),
+    ) {
         let expected = self.reference();
         for machine in Machine::vectors() {
             let (slot_len, offset, len) = (partial.len() + 5, 3, partial.len());
@@ -191,7 +196,11 @@ impl Check {
             let close = (expected - actual).abs() <= self.tolerance * (1.0 + expected.abs());
             // Equal where both are infinite.
             let same = expected == actual || (expected.is_nan() && actual.is_nan());
-            assert!(close || same, "{:?}, {machine:?}: value {i} of image {image} is {actual}, not {expected}", self.op);
+            assert!(
+                close || same,
+                "{:?}, {machine:?}: value {i} of image {image} is {actual}, not {expected}",
+                self.op
+            );
             count += 1;
         }
         assert_eq!(count, self.shape().len(), "all values were compared");

@@ -88,6 +88,7 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// With `v = n·ln 2 + r`, a polynomial in `r` (of Cephes' `expf`) times 2ⁿ. Adding 1.5·2²³ rounds to a whole number and
     /// leaves it in the low bits, from where it is moved to the exponent; n − 1 first, then times 2, as n may be 128.
     #[inline(always)]
+    #[allow(clippy::excessive_precision)] // Cephes' digits, as published.
     fn exp(self, v: Self::V) -> Self::V {
         const SHIFT: f32 = 1.5 * (1 << 23) as f32;
         // ln 2 in two parts, the first so short that its product with n is exact.

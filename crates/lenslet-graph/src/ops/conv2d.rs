@@ -195,7 +195,8 @@ impl Conv2d {
     /// Weight sizes for an image of `channels`.
     pub fn weight_shape(&self, channels: usize) -> Shape {
         let [height, width] = self.kernel;
-        Shape::whole(&[self.out_channels, channels / self.groups, height, width]).expect("the shape rule was asked first")
+        Shape::whole(&[self.out_channels, channels / self.groups, height, width])
+            .expect("the shape rule was asked first")
     }
 
     /// `x` must be `C×H×W`; gives `O×H'×W'`.

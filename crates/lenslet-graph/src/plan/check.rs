@@ -21,7 +21,8 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 }
                 let others = wave.iter().enumerate().filter(|&(j, _)| j != i);
                 let collides = |other: &Step| {
-                    overlap(&step.output, &other.output) || other.inputs.iter().any(|input| overlap(&step.output, input))
+                    overlap(&step.output, &other.output)
+                        || other.inputs.iter().any(|input| overlap(&step.output, input))
                 };
                 if others.into_iter().any(|(_, other)| collides(other)) {
                     return fault(step, "steps of one wave share memory");

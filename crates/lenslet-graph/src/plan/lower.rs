@@ -106,10 +106,12 @@ fn fusions(graph: &Graph, live: &[bool]) -> HashMap<NodeId, (NodeId, Map)> {
         readers[output.index()].push(*output);
     }
     let fusion = |id: NodeId| match (&graph.node(id).op, readers[id.index()].as_slice()) {
-        (Op::Conv2d(_) | Op::Linear(_), &[reader]) if graph.node(id).shape().is_batched() => match graph.node(reader).op {
-            Op::Map(map) => Some((id, (reader, map))),
-            _ => None,
-        },
+        (Op::Conv2d(_) | Op::Linear(_), &[reader]) if graph.node(id).shape().is_batched() => {
+            match graph.node(reader).op {
+                Op::Map(map) => Some((id, (reader, map))),
+                _ => None,
+            }
+        }
         _ => None,
     };
     graph.ids().filter_map(fusion).collect()
@@ -156,7 +158,9 @@ impl Lowering<'_> {
                 self.step(id, Kernel::Rearrange { fill, moves });
             }
 
-            Op::BatchSum(sum) => self.over_slots(id, Kernel::SumImages, Kernel::SumSlots { mean: sum.mean }, node.shape()),
+            Op::BatchSum(sum) => {
+                self.over_slots(id, Kernel::SumImages, Kernel::SumSlots { mean: sum.mean }, node.shape())
+            }
             Op::BatchExpand(expand) => self.step(id, Kernel::BatchExpand { mean: expand.mean }),
             Op::Statistics(_) if works_on_tiles(self.graph, id) => {
                 let partial = Shape::whole(&[4]).expect("four numbers");
@@ -174,12 +178,18 @@ impl Lowering<'_> {
                 self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer }, inputs);
             }
             Op::Conv2dWeightGrad(Conv2dWeightGrad { layer }) => {
-                self.over_slots(id, Kernel::Conv2dWeightGrad { layer: *layer }, Kernel::SumSlots { mean: false }, node.shape());
+                self.over_slots(
+                    id,
+                    Kernel::Conv2dWeightGrad { layer: *layer },
+                    Kernel::SumSlots { mean: false },
+                    node.shape(),
+                );
             }
             Op::Linear(layer) => self.linear(id, layer),
             Op::LinearInputGrad(_) => {
                 let [taps, outputs] = matrix(self.graph.node(node.inputs[1]).shape());
-                let weight = self.pack(node.inputs[1], Pack { groups: 1, outputs, inner: 1, taps, strides: [0, 1, 0, outputs] });
+                let weight =
+                    self.pack(node.inputs[1], Pack { groups: 1, outputs, inner: 1, taps, strides: [0, 1, 0, outputs] });
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Linear { activation: None }, inputs);
             }
@@ -192,19 +202,30 @@ impl Lowering<'_> {
             Op::AdaptiveAvgPool2d(layer) => self.step(id, Kernel::AdaptiveAvgPool2d(*layer)),
             Op::AdaptiveAvgPool2dGrad(grad) => self.step(id, Kernel::AdaptiveAvgPool2dGrad(grad.layer)),
 
-            Op::BatchStatistics(_) => self.over_slots(id, Kernel::ChannelMoments, Kernel::BatchStatistics, node.shape()),
+            Op::BatchStatistics(_) => {
+                self.over_slots(id, Kernel::ChannelMoments, Kernel::BatchStatistics, node.shape())
+            }
             Op::BatchNorm(norm) => self.step(id, Kernel::BatchNorm { eps: norm.eps }),
             Op::BatchNormSums(sums) => {
-                self.over_slots(id, Kernel::BatchNormSums { eps: sums.eps }, Kernel::SumSlots { mean: false }, node.shape());
+                self.over_slots(
+                    id,
+                    Kernel::BatchNormSums { eps: sums.eps },
+                    Kernel::SumSlots { mean: false },
+                    node.shape(),
+                );
             }
             Op::BatchNormGrad(grad) => self.step(id, Kernel::BatchNormGrad { eps: grad.eps, training: grad.training }),
             Op::DropoutMask(mask) => self.step(id, Kernel::Dropout { p: mask.p, layer: mask.layer }),
 
             Op::CrossEntropy(loss) => self.step(id, Kernel::CrossEntropy { label_smoothing: loss.label_smoothing }),
-            Op::CrossEntropyGrad(loss) => self.step(id, Kernel::CrossEntropyGrad { label_smoothing: loss.label_smoothing }),
+            Op::CrossEntropyGrad(loss) => {
+                self.step(id, Kernel::CrossEntropyGrad { label_smoothing: loss.label_smoothing })
+            }
 
             Op::Custom(Custom { op, .. }) => self.step(id, Kernel::Custom(op.clone())),
-            Op::CustomGrad(CustomGrad { op, input, .. }) => self.step(id, Kernel::CustomGrad { op: op.clone(), input: *input }),
+            Op::CustomGrad(CustomGrad { op, input, .. }) => {
+                self.step(id, Kernel::CustomGrad { op: op.clone(), input: *input })
+            }
         }
     }
 

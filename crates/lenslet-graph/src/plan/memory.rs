@@ -79,7 +79,8 @@ fn spans(graph: &Graph, lowered: &Lowered, order: &[usize]) -> Vec<Option<Span>>
     let mut spans: Vec<Option<Span>> = vec![None; lowered.values.len()];
     for (step, &time) in lowered.steps.iter().zip(order) {
         let mut touch = |ValueId(value): ValueId| {
-            let span = spans[value].get_or_insert(Span { steps: (time, time), stages: (step.stage, step.stage), local: true });
+            let span =
+                spans[value].get_or_insert(Span { steps: (time, time), stages: (step.stage, step.stage), local: true });
             span.steps = (span.steps.0.min(time), span.steps.1.max(time));
             span.local &= step.tile && span.stages == (step.stage, step.stage);
             span.stages = (span.stages.0.min(step.stage), span.stages.1.max(step.stage));

@@ -337,7 +337,11 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Options { batch, lanes } = self.options;
         writeln!(f, "{batch} images in {} tiles of {lanes}, {} slots", self.tiles(), self.slots)?;
-        writeln!(f, "whole {}, kept {}, scratch {}, slot {}", self.whole_len, self.kept_len, self.scratch_len, self.slot_len)?;
+        writeln!(
+            f,
+            "whole {}, kept {}, scratch {}, slot {}",
+            self.whole_len, self.kept_len, self.scratch_len, self.slot_len
+        )?;
         for (number, stage) in self.stages.iter().enumerate() {
             for (wave, steps) in stage.waves.iter().enumerate() {
                 for step in steps {
@@ -358,7 +362,9 @@ impl fmt::Display for Step {
         let kernel = format!("{:?}", self.kernel);
         let name: String = kernel.chars().take_while(|c| c.is_alphanumeric()).collect();
         let fused = match &self.kernel {
-            Kernel::Conv2d { activation: Some(map), .. } | Kernel::Linear { activation: Some(map) } => format!("+{map:?}"),
+            Kernel::Conv2d { activation: Some(map), .. } | Kernel::Linear { activation: Some(map) } => {
+                format!("+{map:?}")
+            }
             _ => String::new(),
         };
         write!(f, "{:<28} {}  <-", name + &fused, self.output)?;

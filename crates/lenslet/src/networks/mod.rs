@@ -27,7 +27,11 @@ pub struct Named {
 
 /// All networks that have a name.
 pub const NETWORKS: [Named; 3] = [
-    Named { name: "lesson", about: "two 5x5 convolutions and three dense layers, 62 thousand weights", input: [3, 32, 32] },
+    Named {
+        name: "lesson",
+        about: "two 5x5 convolutions and three dense layers, 62 thousand weights",
+        input: [3, 32, 32],
+    },
     Named { name: "resnet18", about: "ResNet-18 for small images, 11 million weights", input: [3, 32, 32] },
     Named { name: "resnet20", about: "ResNet-20 of the CIFAR experiments, 0.27 million weights", input: [3, 32, 32] },
 ];
@@ -55,7 +59,11 @@ pub const NAMES: [&str; NETWORKS.len()] = {
 /// let error = by_name("resnet-18", [3, 32, 32], 10).err().unwrap();
 /// assert!(error.to_string().contains("did you mean resnet18?"));
 /// ```
-pub fn by_name(name: &str, input: [usize; 3], classes: usize) -> Result<Box<dyn Network + Send + Sync>, UnknownNetwork> {
+pub fn by_name(
+    name: &str,
+    input: [usize; 3],
+    classes: usize,
+) -> Result<Box<dyn Network + Send + Sync>, UnknownNetwork> {
     let [channels, _, _] = input;
     Ok(match name {
         "lesson" => Box::new(Lesson::with(channels, classes)),

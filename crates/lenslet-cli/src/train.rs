@@ -1,0 +1,313 @@
+//! `lenslet train`: from a data set and the name of a network to a folder with checkpoints.
+//!
+//! *Invariant:* a checkpoint on disk is always whole and its weights are numbers: it is written after an epoch, at Ctrl-C
+//! and when training fails, from weights that the trainer vouches for.
+
+use std::time::{Duration, Instant};
+
+use lenslet::checkpoint::{Description, save};
+use lenslet::data::Dataset;
+use lenslet::metrics::Evaluation;
+use lenslet::networks::{NETWORKS, by_name};
+use lenslet::training::{Epoch, Watched};
+use lenslet::{Error, Normalization, Settings, Shape, Trainer};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::{self, count, duration, percent};
+use crate::progress::Display;
+use crate::run_folder::{Config, RunFolder, check_free};
+use crate::train_options::{Train, describe};
+use crate::{data, report};
+
+pub(crate) fn run(options: &Train) -> Result<(), Failure> {
+    let settings = options.settings()?;
+    let threads = options.threads()?;
+    if let Some(out) = &options.out {
+        check_free(out)?;
+    }
+    let standard = NETWORKS.iter().find(|network| network.name == options.model).map(|network| network.input);
+    // A name that does not exist is said before the data is read.
+    let Some(standard) = standard else {
+        by_name(&options.model, [3, 32, 32], 10)?;
+        return Err(Failure::Mend(format!("no network is named {}", options.model)));
+    };
+    let data = data::load(&options.data)?;
+    output::note(format_args!("data      {}", data::describe(&data)));
+    let data = data::resized(data, &options.model, standard);
+    let mut run = Run::new(options, settings, threads, data)?;
+    run.train()
+}
+
+/// A run under way.
+struct Run<'a> {
+    options: &'a Train,
+    settings: Settings,
+    data: Dataset,
+    normalization: Normalization,
+    trainer: Trainer,
+    folder: RunFolder,
+    interrupt: Interrupt,
+    /// The best test accuracy so far, and its epoch.
+    best: Option<(f64, usize)>,
+    /// The latest epoch's evaluation.
+    latest: Option<Evaluation>,
+    epochs_done: usize,
+    begun: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// Makes network and folder; nothing is written before the network is known to fit.
+    fn new(options: &'a Train, settings: Settings, threads: usize, data: Dataset) -> Result<Self, Failure> {
+        let input = [data.channels, data.height, data.width];
+        let network = by_name(&options.model, input, data.classes.len())?;
+        let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
+        let trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads)?;
+        let normalization = Normalization::half(data.channels);
+        let folder = RunFolder::create(options.out.as_deref(), &options.model, &data.name)?;
+        let run = Self {
+            options,
+            settings,
+            normalization,
+            folder,
+            interrupt: Interrupt::listen(),
+            best: None,
+            latest: None,
+            epochs_done: 0,
+            begun: Instant::now(),
+            trainer,
+            data,
+        };
+        run.write_config(threads)?;
+        run.introduce(threads);
+        Ok(run)
+    }
+
+    fn write_config(&self, threads: usize) -> Result<(), Failure> {
+        self.folder.write_config(&Config {
+            version: env!("CARGO_PKG_VERSION"),
+            network: &self.options.model,
+            data: &self.options.data,
+            input: [self.data.channels, self.data.height, self.data.width],
+            classes: &self.data.classes,
+            normalization: &self.normalization,
+            parameters: self.trainer.weights().trainable(),
+            settings: &self.settings,
+            threads,
+            instruction_set: lenslet::cpu::Isa::detect().name(),
+        })
+    }
+
+    fn introduce(&self, threads: usize) {
+        let parameters = count(self.trainer.weights().trainable());
+        output::note(format_args!("network   {}, {parameters} parameters", self.options.model));
+        output::note(format_args!("training  {}", describe(&self.settings)));
+        let plural = if threads == 1 { "" } else { "s" };
+        let isa = lenslet::cpu::Isa::detect().name();
+        output::note(format_args!("machine   {threads} thread{plural}, {isa}"));
+        output::note(format_args!("run       {}", self.folder.path().display()));
+    }
+
+    fn train(&mut self) -> Result<(), Failure> {
+        let mut display = Display::new(self.settings.epochs);
+        for epoch in 1..=self.settings.epochs {
+            let interrupt = self.interrupt.clone();
+            let result = self.trainer.epoch(epoch, &self.data.train, &self.normalization, |progress| {
+                display.step(progress);
+                interrupt.flow()
+            });
+            match result {
+                Err(error) => {
+                    display.finish();
+                    return Err(self.failed(error));
+                }
+                Ok(done) if done.interrupted => {
+                    display.finish();
+                    return self.interrupted(epoch);
+                }
+                Ok(done) => self.finish_epoch(&display, done)?,
+            }
+            if self.interrupt.asked() {
+                display.finish();
+                return self.interrupted(epoch);
+            }
+        }
+        display.finish();
+        self.finish()
+    }
+
+    /// Evaluation, metrics and checkpoints of an epoch.
+    fn finish_epoch(&mut self, display: &Display, done: Epoch) -> Result<(), Failure> {
+        let test = self.trainer.evaluate(&self.data.test, &self.normalization);
+        self.epochs_done = done.epoch;
+        let line = EpochLine::new(&done, &test, self.begun.elapsed());
+        display.line(&line.text(self.settings.epochs));
+        for watched in &done.watched {
+            display.line(&describe_watched(watched));
+        }
+        self.folder.append(&line)?;
+        if self.options.json {
+            output::json(&line)?;
+        }
+        let accuracy = test.accuracy();
+        self.save(&self.folder.last(), done.epoch, accuracy)?;
+        if self.best.is_none_or(|(best, _)| accuracy > best) {
+            self.best = Some((accuracy, done.epoch));
+            self.save(&self.folder.best(), done.epoch, accuracy)?;
+        }
+        self.latest = Some(test);
+        Ok(())
+    }
+
+    fn save(&self, path: &std::path::Path, epoch: usize, test_accuracy: f64) -> Result<(), Failure> {
+        let description = Description {
+            version: env!("CARGO_PKG_VERSION").into(),
+            network: self.options.model.clone(),
+            input: [self.data.channels, self.data.height, self.data.width],
+            classes: self.data.classes.clone(),
+            normalization: self.normalization.clone(),
+            data: self.options.data.clone(),
+            epoch,
+            test_accuracy,
+        };
+        Ok(save(path, &description, self.trainer.weights())?)
+    }
+
+    /// The end of a run that nothing stopped.
+    fn finish(&self) -> Result<(), Failure> {
+        let (Some(test), Some((best, best_epoch))) = (&self.latest, self.best) else { return Ok(()) };
+        let run = self.folder.path().display().to_string();
+        let seconds = self.begun.elapsed();
+        if self.options.json {
+            return output::json(&Done {
+                event: "done",
+                test_accuracy: test.accuracy(),
+                best_test_accuracy: best,
+                seconds: seconds.as_secs_f64(),
+                run: &run,
+            });
+        }
+        output::result(format_args!("\n{}\n", report::class_table(test, &self.data.classes)))?;
+        output::result(format_args!(
+            "test accuracy {} after {} epochs in {}; the best was {} after epoch {best_epoch}",
+            percent(test.accuracy()),
+            self.epochs_done,
+            duration(seconds),
+            percent(best)
+        ))?;
+        output::result(format_args!(
+            "the run is in {run}: best.safetensors, last.safetensors, metrics.jsonl, config.json"
+        ))?;
+        output::result(format_args!("next: lenslet predict {run} IMAGE.png"))
+    }
+
+    /// Ctrl-C: the weights of this moment are kept.
+    fn interrupted(&self, epoch: usize) -> Result<(), Failure> {
+        let accuracy = self.latest.as_ref().map_or(0.0, Evaluation::accuracy);
+        self.save(&self.folder.last(), self.epochs_done, accuracy)?;
+        output::note(format_args!(
+            "stopped in epoch {epoch}; the weights of this moment are kept in {}",
+            self.folder.last().display()
+        ));
+        if let Some((best, best_epoch)) = self.best {
+            output::note(format_args!(
+                "the best so far, {} after epoch {best_epoch}, is in {}",
+                percent(best),
+                self.folder.best().display()
+            ));
+        }
+        Err(Failure::Interrupted)
+    }
+
+    /// A loss that is no number: the weights are still those of the step before, and worth keeping.
+    fn failed(&self, error: Error) -> Failure {
+        let mut message = error.to_string();
+        if self.best.is_some() {
+            message += &format!("\n  kept: {} from the last whole epoch", self.folder.last().display());
+        } else if self.save(&self.folder.last(), 0, 0.0).is_ok() {
+            message += &format!("\n  kept: {} with the weights of the last good step", self.folder.last().display());
+        }
+        Failure::Mend(message)
+    }
+}
+
+/// An epoch, for `metrics.jsonl` and `--json`.
+#[derive(Serialize)]
+struct EpochLine {
+    event: &'static str,
+    epoch: usize,
+    train_loss: f64,
+    train_accuracy: f64,
+    test_loss: f64,
+    test_accuracy: f64,
+    images_per_second: f64,
+    /// Since training began.
+    seconds: f64,
+    learning_rate: f32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    watched: Vec<WatchedLine>,
+}
+
+#[derive(Serialize)]
+struct WatchedLine {
+    name: String,
+    shape: String,
+    mean: f32,
+    std: f32,
+    zeros: f32,
+}
+
+impl EpochLine {
+    fn new(done: &Epoch, test: &Evaluation, since: Duration) -> Self {
+        let watched = done.watched.iter().map(|w| WatchedLine {
+            name: w.name.clone(),
+            shape: w.shape.clone(),
+            mean: w.mean,
+            std: w.std,
+            zeros: w.zeros,
+        });
+        Self {
+            event: "epoch",
+            epoch: done.epoch,
+            train_loss: done.loss,
+            train_accuracy: done.accuracy,
+            test_loss: test.loss,
+            test_accuracy: test.accuracy(),
+            images_per_second: done.images_per_second,
+            seconds: since.as_secs_f64(),
+            learning_rate: done.rate,
+            watched: watched.collect(),
+        }
+    }
+
+    /// `epoch  3/20  loss 1.2034  56.1 % right  test loss 1.1872  58.0 % right  31,204 images/s  4.2 s`.
+    fn text(&self, epochs: usize) -> String {
+        let width = epochs.to_string().len();
+        format!(
+            "epoch {:width$}/{epochs}  loss {:.4}  {:>6} right   test loss {:.4}  {:>6} right   {:>6} images/s  {}",
+            self.epoch,
+            self.train_loss,
+            percent(self.train_accuracy),
+            self.test_loss,
+            percent(self.test_accuracy),
+            count(self.images_per_second as u64),
+            duration(Duration::from_secs_f64(self.seconds)),
+        )
+    }
+}
+
+fn describe_watched(watched: &Watched) -> String {
+    let Watched { name, shape, mean, std, zeros } = watched;
+    format!("    {name}: {shape}, mean {mean:.4}, spread {std:.4}, {} zeros", percent(f64::from(*zeros)))
+}
+
+/// The end of a run, for `--json`.
+#[derive(Serialize)]
+struct Done<'a> {
+    event: &'static str,
+    test_accuracy: f64,
+    best_test_accuracy: f64,
+    seconds: f64,
+    run: &'a str,
+}
