@@ -1,0 +1,62 @@
+//! The same seed gives the same bits, whatever the number of threads.
+
+use lenslet::data::{Dataset, Split};
+use lenslet::prelude::*;
+use lenslet::{Normalization, Settings, Shape, Trainer, networks::Lesson};
+
+/// A residual network with batch normalisation and dropout.
+#[derive(Module)]
+struct Residual {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    dropout: Dropout,
+    fc: Linear,
+}
+
+#[network(input = [3, 32, 32])]
+impl Residual {
+    const fn new() -> Self {
+        Self {
+            conv1: Conv2d::new(3, 8, 3).stride(2).padding(1).no_bias(),
+            bn1: BatchNorm2d::new(8),
+            conv2: Conv2d::new(8, 8, 3).padding(1).no_bias(),
+            bn2: BatchNorm2d::new(8),
+            dropout: Dropout::new(0.25),
+            fc: Linear::new(8, 10),
+        }
+    }
+
+    fn forward(&self, x: Var) -> Var {
+        let x = self.bn1.forward(self.conv1.forward(x)).relu();
+        let y = self.bn2.forward(self.conv2.forward(x));
+        let x = self.dropout.forward((x + y).relu());
+        self.fc.forward(x.global_avg_pool().flatten())
+    }
+}
+
+#[test]
+fn one_and_two_and_five_threads_give_the_same_weights() {
+    let data = lenslet::data::load("shapes").expect("shapes needs no file");
+    for network in [&Lesson::new() as &dyn Network, &Residual::new()] {
+        let one = bits(network, &data, 1);
+        assert!(one.iter().any(|&bits| bits != one[0]), "training changed nothing");
+        for threads in [2, 5] {
+            assert_eq!(bits(network, &data, threads), one, "{threads} threads");
+        }
+    }
+}
+
+/// All weights after an epoch on a few images; the last batch is a short one.
+fn bits(network: &dyn Network, data: &Dataset, threads: usize) -> Vec<u32> {
+    let images = 490;
+    let pixels = data.channels * data.height * data.width;
+    let train =
+        Split { images: data.train.images[..images * pixels].to_vec(), labels: data.train.labels[..images].to_vec() };
+    let settings = Settings { seed: 3, ..Settings::default() };
+    let mut trainer = Trainer::new(network, Shape::image(3, 32, 32), 10, settings, threads).expect("the sizes fit");
+    let epoch = trainer.epoch(1, &train, &Normalization::half(3), |_| std::ops::ControlFlow::Continue(()));
+    epoch.expect("the loss is a number");
+    trainer.weights().all().iter().map(|weight| weight.to_bits()).collect()
+}
