@@ -12,25 +12,25 @@ const IMAGES: usize = 2048;
 const PIXELS: usize = 3 * 32 * 32;
 
 /// A network in training.
-pub struct Lenslet {
+pub(crate) struct Lenslet {
     trainer: Trainer,
     data: Data,
     batch: usize,
 }
 
 impl Lenslet {
-    pub fn new(batch: usize, threads: usize) -> Result<Self, String> {
+    pub(crate) fn new(batch: usize, threads: usize) -> Result<Self, String> {
         let settings = Settings { batch, ..Settings::default() };
         let trainer = Trainer::new(&Lesson::new(), Shape::image(3, 32, 32), 10, settings, threads);
         Ok(Self { trainer: trainer.map_err(|error| error.to_string())?, data: Data::new(), batch })
     }
 
-    pub fn instruction_set(&self) -> &'static str {
+    pub(crate) fn instruction_set(&self) -> &'static str {
         Isa::detect().name()
     }
 
     /// Trains for some seconds, after a fifth of warm-up; images per second.
-    pub fn run(&mut self, seconds: f64) -> Result<f64, String> {
+    pub(crate) fn run(&mut self, seconds: f64) -> Result<f64, String> {
         self.steps(seconds / 5.0)?;
         self.steps(seconds)
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A PyTorch worker.
-pub struct PyTorch {
+pub(crate) struct PyTorch {
     process: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -15,7 +15,7 @@ pub struct PyTorch {
 
 impl PyTorch {
     /// Installs PyTorch where it is not yet, and starts the worker.
-    pub fn start(batch: usize, threads: usize, compile: bool) -> Result<Self, String> {
+    pub(crate) fn start(batch: usize, threads: usize, compile: bool) -> Result<Self, String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let environment = folder.join("../target/bench-venv");
         let setup = Command::new("bash").arg(folder.join("setup.sh")).arg(&environment).stdout(Stdio::null()).status();
@@ -40,16 +40,16 @@ impl PyTorch {
         Ok(peer)
     }
 
-    pub fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    pub fn variants(&self) -> &[String] {
+    pub(crate) fn variants(&self) -> &[String] {
         &self.variants
     }
 
     /// Trains for some seconds in one variant; images per second.
-    pub fn run(&mut self, seconds: f64, variant: &str) -> Result<f64, String> {
+    pub(crate) fn run(&mut self, seconds: f64, variant: &str) -> Result<f64, String> {
         writeln!(self.to, "run {seconds} {variant}").map_err(|error| error.to_string())?;
         let line = self.line()?;
         let rate = line.strip_prefix("result ").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
