@@ -183,9 +183,10 @@ fn polygon(corners: &[Point], p: Point) -> f32 {
 }
 
 /// A square on its corner and a disc on each of its upper sides.
+#[allow(clippy::approx_constant)] // The pictures keep their bits.
 fn heart([x, y]: Point) -> f32 {
     let p = [x.abs(), y];
-    let square = (p[0] + (p[1] - 0.1).abs() - 0.85) * std::f32::consts::FRAC_1_SQRT_2;
+    let square = (p[0] + (p[1] - 0.1).abs() - 0.85) * 0.7071;
     let disc = length([p[0] - 0.425, p[1] + 0.325]) - 0.6;
     square.min(disc)
 }

@@ -78,7 +78,11 @@ fn runs(positions: usize, step: usize, other_move: usize, taps: impl Fn(usize) -
             let taps = taps(position);
             match runs[first_of_class..].last_mut() {
                 Some(run) if continues(run, &taps, other_move) => run.count += 1,
-                _ => runs.push(Run { first: position, step, count: 1, taps, other_move }),
+                _ => {
+                    // Positions that meet nothing stay where they are.
+                    let other_move = if taps.count == 0 { 0 } else { other_move };
+                    runs.push(Run { first: position, step, count: 1, taps, other_move });
+                }
             }
         }
     }

@@ -199,7 +199,7 @@ fn pictures() {
         (
             "cut.jpg",
             &jpeg[..jpeg.len() - 20],
-            "FILE: expected a JPEG picture up to its end marker, found 719 bytes without it; the file is damaged or cut off: fetch or write it again",
+            "FILE: expected a JPEG picture up to its end marker, found 671 bytes without it; the file is damaged or cut off: fetch or write it again",
         ),
     ] {
         let path = folder.write(name, bytes);
