@@ -151,16 +151,16 @@ impl<'a> Run<'a> {
             output::json(&line)?;
         }
         let accuracy = test.accuracy();
-        self.save(&self.folder.last(), done.epoch, accuracy)?;
+        self.save(&self.folder.last(), done.epoch, Some(accuracy))?;
         if self.best.is_none_or(|(best, _)| accuracy > best) {
             self.best = Some((accuracy, done.epoch));
-            self.save(&self.folder.best(), done.epoch, accuracy)?;
+            self.save(&self.folder.best(), done.epoch, Some(accuracy))?;
         }
         self.latest = Some(test);
         Ok(())
     }
 
-    fn save(&self, path: &std::path::Path, epoch: usize, test_accuracy: f64) -> Result<(), Failure> {
+    fn save(&self, path: &std::path::Path, epoch: usize, test_accuracy: Option<f64>) -> Result<(), Failure> {
         let description = Description {
             version: env!("CARGO_PKG_VERSION").into(),
             network: self.options.model.clone(),
@@ -204,8 +204,7 @@ impl<'a> Run<'a> {
 
     /// Ctrl-C: the weights of this moment are kept.
     fn interrupted(&self, epoch: usize) -> Result<(), Failure> {
-        let accuracy = self.latest.as_ref().map_or(0.0, Evaluation::accuracy);
-        self.save(&self.folder.last(), self.epochs_done, accuracy)?;
+        self.save(&self.folder.last(), self.epochs_done, None)?;
         output::note(format_args!(
             "stopped in epoch {epoch}; the weights of this moment are kept in {}",
             self.folder.last().display()
@@ -225,7 +224,7 @@ impl<'a> Run<'a> {
         let mut message = error.to_string();
         if self.best.is_some() {
             message += &format!("\n  kept: {} from the last whole epoch", self.folder.last().display());
-        } else if self.save(&self.folder.last(), 0, 0.0).is_ok() {
+        } else if self.save(&self.folder.last(), 0, None).is_ok() {
             message += &format!("\n  kept: {} with the weights of the last good step", self.folder.last().display());
         }
         Failure::Mend(message)

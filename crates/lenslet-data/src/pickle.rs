@@ -333,7 +333,7 @@ impl<'a> Machine<'a> {
             return Err(unexpected("a tuple of arguments", "another object"));
         };
         let made = match (callable, arguments.as_slice()) {
-            // Empty until BUILD: the shape (0,) holds no bytes, and "no bytes" is what the type, its second argument, is.
+            // The shape that it is made with holds no bytes, so it is no array until BUILD has filled it.
             (Callable::Reconstruct, [_, shape, _]) => Object::Array { shape: Vec::new(), data: *shape },
             (Callable::FromBuffer, [data, dtype, shape, order]) => self.array(*shape, *dtype, *order, *data)?,
             (Callable::Dtype, [code, ..]) => match self.view(*code).bytes() {

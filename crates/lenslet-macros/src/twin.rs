@@ -5,6 +5,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, Error, Ident, ImplItem, ImplItemFn, ItemImpl, Path, Result, Signature, Type, parse_quote};
 
@@ -46,6 +47,10 @@ impl Siblings {
 /// An `impl` block of the twins of `block`, or all that stands against it.
 pub(crate) fn twins(block: &ItemImpl, kind: Kind) -> Result<TokenStream> {
     let siblings = Siblings::of(block);
+    if !siblings.names.iter().any(|name| name == "forward") {
+        let message = "a forward pass that is to be proved names its type: `fn forward(&self, x: Var) -> Var`";
+        return Err(Error::new(block.self_ty.span(), message));
+    }
     let mut errors = None;
     let mut methods = Vec::new();
     for item in &block.items {
@@ -146,13 +151,17 @@ pub(crate) mod tests {
 
     /// The twins of the methods in `impl Cnn { … }` without their attributes, or the errors.
     pub(crate) fn twins_of(methods: &str) -> String {
-        let block: ItemImpl = syn::parse_str(&format!("impl Cnn {{ {methods} }}")).expect("the test's methods parse");
+        // Each test speaks of its own methods; a block needs a `forward` as well.
+        let forward = if methods.contains("fn forward(") { "" } else { "fn forward(&self, x: Var) -> Var { x }" };
+        let block: ItemImpl =
+            syn::parse_str(&format!("impl Cnn {{ {methods} {forward} }}")).expect("the methods parse");
         let tokens = match twins(&block, Kind::Network) {
             Ok(tokens) => tokens,
             Err(errors) => return errors.into_iter().map(|e| e.to_string()).collect::<Vec<_>>().join("\n"),
         };
         let block: ItemImpl = syn::parse2(tokens).expect("twins parse");
-        let methods = block.items.into_iter().map(|item| match item {
+        let kept = block.items.len() - usize::from(!forward.is_empty());
+        let methods = block.items.into_iter().take(kept).map(|item| match item {
             ImplItem::Fn(mut method) => {
                 method.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
                 method.block.stmts.remove(0);
@@ -184,6 +193,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_forward_pass_names_var() {
+        let block = syn::parse_quote!(impl Cnn { fn forward(&self, x: V) -> V { x } });
+        let message = twins(&block, Kind::Network).expect_err("`V` may be anything").to_string();
+        assert!(message.contains("names its type"), "{message}");
+    }
+
+    #[test]
     fn attributes_that_mean_the_same_stay() {
         check(
             "/// Doc. \n #[inline] #[track_caller] #[cfg(test)] fn f(mut x: Var) {}",
@@ -195,7 +211,7 @@ pub(crate) mod tests {
     fn generics_and_conditions_are_those_of_the_block() {
         let block = syn::parse_quote! {
             #[cfg(feature = "x")]
-            impl<'a, const N: usize> Cnn<'a, N> where [(); N]: Sized { fn f(x: Var) {} }
+            impl<'a, const N: usize> Cnn<'a, N> where [(); N]: Sized { fn forward(x: Var) {} }
         };
         let text = twins(&block, Kind::Block).expect("nothing stands against it").to_string();
         assert!(text.starts_with("# [cfg (feature = \"x\")]"), "{text}");

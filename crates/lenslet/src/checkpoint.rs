@@ -33,8 +33,8 @@ pub struct Description {
     pub data: String,
     /// Epochs of training.
     pub epoch: usize,
-    /// Accuracy on the test images then, from 0 to 1.
-    pub test_accuracy: f64,
+    /// Accuracy of these weights on the test images, from 0 to 1; none if training was stopped before it was known.
+    pub test_accuracy: Option<f64>,
 }
 
 /// The metadata's key.
@@ -80,8 +80,8 @@ fn encode(description: &Description, weights: &Weights) -> Result<Vec<u8>, Strin
     });
     let tensors = tensors.collect::<Result<Vec<_>, String>>()?;
     let json = serde_json::to_string(description).map_err(|e| e.to_string())?;
-    // `format` is what Hugging Face's loaders ask for.
-    let metadata = HashMap::from([(KEY.to_owned(), json), ("format".to_owned(), "pt".to_owned())]);
+    // One entry only: a map of several is written in an order of chance, and the same weights must be the same bytes.
+    let metadata = HashMap::from([(KEY.to_owned(), json)]);
     safetensors::serialize(tensors, Some(metadata)).map_err(|e| e.to_string())
 }
 

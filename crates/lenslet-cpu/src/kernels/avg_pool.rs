@@ -5,9 +5,10 @@
 
 use lenslet_graph::Shape;
 use lenslet_graph::ops::avg_pool::AvgPool2d;
+use lenslet_graph::window::Window;
 
 use super::Call;
-use super::max_pool::inside;
+use super::max_pool::{Line, Place};
 use crate::simd::{Kernel, Lanes};
 
 /// The mean of each window.
@@ -23,16 +24,20 @@ impl Kernel for Forward<'_> {
     fn run<S: Lanes>(self, simd: S) {
         let Call { inputs, output, shape, .. } = self.call;
         let (x, image) = (inputs[0].data, inputs[0].shape);
-        let places = windows(&self.layer, image, shape);
-        for (place, y) in places.zip(output.chunks_exact_mut(S::N)) {
-            let mut sum = simd.splat(0.0);
-            for row in 0..place.rows {
-                let row = &x[(place.first + row * image.dim(2)) * S::N..][..place.columns * S::N];
-                for x in row.chunks_exact(S::N) {
-                    sum = simd.add(sum, simd.load(x, 0));
+        let (window, width) = (self.layer.window(), image.dim(2));
+        for (number, y) in output.chunks_exact_mut(shape.dim(2) * S::N).enumerate() {
+            let (line, oy) = (Line::new(window, image, shape, number), number % shape.dim(1));
+            for (ox, y) in y.chunks_exact_mut(S::N).enumerate() {
+                let place = line.place(ox);
+                let mut sum = simd.splat(0.0);
+                for i in 0..place.rows {
+                    for j in 0..place.columns {
+                        sum = simd.add(sum, simd.load(x, place.first + i * width + j));
+                    }
                 }
+                let share = share(&self.layer, &window, image, &place, [oy, ox]);
+                simd.store(simd.mul(sum, simd.splat(share)), y, 0);
             }
-            simd.store(simd.mul(sum, simd.splat(place.share)), y, 0);
         }
     }
 }
@@ -50,49 +55,36 @@ impl Kernel for Backward<'_> {
     fn run<S: Lanes>(self, simd: S) {
         let Call { inputs, output: dx, shape: image, .. } = self.call;
         dx.fill(0.0);
-        let places = windows(&self.layer, image, inputs[0].shape);
-        for (place, dy) in places.zip(inputs[0].data.chunks_exact(S::N)) {
-            let share = simd.mul(simd.load(dy, 0), simd.splat(place.share));
-            for row in 0..place.rows {
-                let row = &mut dx[(place.first + row * image.dim(2)) * S::N..][..place.columns * S::N];
-                for dx in row.chunks_exact_mut(S::N) {
-                    simd.store(simd.add(simd.load(dx, 0), share), dx, 0);
+        let (window, width, shape) = (self.layer.window(), image.dim(2), inputs[0].shape);
+        for (number, dy) in inputs[0].data.chunks_exact(shape.dim(2) * S::N).enumerate() {
+            let (line, oy) = (Line::new(window, image, shape, number), number % shape.dim(1));
+            for (ox, dy) in dy.chunks_exact(S::N).enumerate() {
+                let place = line.place(ox);
+                let share = share(&self.layer, &window, image, &place, [oy, ox]);
+                let share = simd.mul(simd.load(dy, 0), simd.splat(share));
+                for i in 0..place.rows {
+                    for j in 0..place.columns {
+                        let at = place.first + i * width + j;
+                        simd.store(simd.add(simd.load(dx, at), share), dx, at);
+                    }
                 }
             }
         }
     }
 }
 
-/// The part of a window that lies inside of the image.
-struct Place {
-    /// Its first value, in all of the feature map.
-    first: usize,
-    /// Places down and along.
-    rows: usize,
-    columns: usize,
-    /// One over what the sum is divided by.
-    share: f32,
-}
-
-/// The windows of all outputs, in order.
+/// One over what the sum of a window is divided by: its size where all of it lies inside, and at the edges as the op says.
 #[inline(always)]
-fn windows(layer: &AvgPool2d, image: Shape, output: Shape) -> impl Iterator<Item = Place> {
-    let (layer, window, [height, width]) = (*layer, layer.window(), [image.dim(1), image.dim(2)]);
-    let lines = (0..image.dim(0)).flat_map(move |channel| (0..output.dim(1)).map(move |oy| (channel, oy)));
-    lines.flat_map(move |(channel, oy)| {
-        let (row, rows) = inside(&window.height, oy, height);
-        let line = (channel * height + row) * width;
-        (0..output.dim(2)).map(move |ox| {
-            let (column, columns) = inside(&window.width, ox, width);
-            Place { first: line + column, rows, columns, share: 1.0 / layer.divisor(image, oy, ox) as f32 }
-        })
-    })
+fn share(layer: &AvgPool2d, window: &Window, image: Shape, place: &Place, [oy, ox]: [usize; 2]) -> f32 {
+    let seen = place.rows * place.columns;
+    let whole = seen == window.height.kernel * window.width.kernel;
+    1.0 / if whole { seen } else { layer.divisor(image, oy, ox) } as f32
 }
 
 #[cfg(test)]
 mod tests {
+    use lenslet_graph::ShapeVar;
     use lenslet_graph::ops::avg_pool::AvgPool2dGrad;
-    use lenslet_graph::{Shape, ShapeVar};
     use proptest::prelude::*;
 
     use super::*;

@@ -78,10 +78,12 @@ impl Kernel for Backward<'_> {
 
 #[inline(always)]
 fn greatest<S: Lanes>(simd: S, x: Input<'_>) -> S::V {
-    (0..x.shape.len()).fold(simd.splat(f32::NEG_INFINITY), |max, i| {
+    let mut max = simd.splat(f32::NEG_INFINITY);
+    for i in 0..x.shape.len() {
         let x = x.get(simd, i);
-        simd.if_less(max, x, x, max)
-    })
+        max = simd.if_less(max, x, x, max);
+    }
+    max
 }
 
 #[cfg(test)]

@@ -164,7 +164,10 @@ fn tanh<S: Lanes>(simd: S, x: S::V) -> S::V {
     let (one, two) = (simd.splat(1.0), simd.splat(2.0));
     let far = simd.sub(one, simd.div(two, simd.add(simd.exp(simd.mul(x, two)), one)));
     let square = simd.mul(x, x);
-    let tail = POLYNOMIAL.into_iter().fold(simd.splat(0.0), |sum, c| simd.mul_add(sum, square, simd.splat(c)));
+    let mut tail = simd.splat(0.0);
+    for c in POLYNOMIAL {
+        tail = simd.mul_add(tail, square, simd.splat(c));
+    }
     let near = simd.mul_add(simd.mul(tail, square), x, x);
     simd.if_less(square, simd.splat(0.625 * 0.625), near, far)
 }
@@ -175,7 +178,7 @@ const GELU_TANH: [f32; 2] = [0.797_884_6, 0.044_715];
 /// `√(2/π)·(x + 0.044715·x³)`.
 #[inline(always)]
 fn gelu_argument<S: Lanes>(simd: S, x: S::V) -> S::V {
-    let [scale, cube] = GELU_TANH.map(|c| simd.splat(c));
+    let (scale, cube) = (simd.splat(GELU_TANH[0]), simd.splat(GELU_TANH[1]));
     simd.mul(scale, simd.mul_add(simd.mul(cube, simd.mul(x, x)), x, x))
 }
 
@@ -184,7 +187,7 @@ fn gelu_argument<S: Lanes>(simd: S, x: S::V) -> S::V {
 fn gelu_tanh_slope<S: Lanes>(simd: S, x: S::V) -> S::V {
     let (half, one) = (simd.splat(0.5), simd.splat(1.0));
     let t = tanh(simd, gelu_argument(simd, x));
-    let [scale, cube] = [GELU_TANH[0], 3.0 * GELU_TANH[0] * GELU_TANH[1]].map(|c| simd.splat(c));
+    let (scale, cube) = (simd.splat(GELU_TANH[0]), simd.splat(3.0 * GELU_TANH[0] * GELU_TANH[1]));
     let inner = simd.mul_add(cube, simd.mul(x, x), scale);
     let outer = simd.mul(simd.mul(half, x), simd.mul(simd.sub(one, simd.mul(t, t)), inner));
     simd.mul_add(half, t, simd.add(half, outer))
@@ -227,6 +230,7 @@ mod tests {
     impl Kernel for InPlace<'_> {
         type Output = ();
 
+        #[inline(always)]
         fn run<S: Lanes>(self, simd: S) {
             let x = self.call.inputs[0].data;
             for (i, y) in self.call.output.chunks_exact_mut(S::N).enumerate() {
@@ -290,6 +294,7 @@ mod tests {
     impl Kernel for Exp<'_> {
         type Output = ();
 
+        #[inline(always)]
         fn run<S: Lanes>(self, simd: S) {
             in_place(simd, Map::Exp, self.0);
         }

@@ -89,7 +89,10 @@ impl Product<'_> {
     fn tile<S: Lanes, const R: usize, const C: usize>(&self, simd: S, row: usize, column: usize, y: &mut [f32]) {
         let mut sums = [[simd.splat(0.0); C]; R];
         for l in 0..self.k {
-            let b: [S::V; C] = std::array::from_fn(|c| self.b.get(simd, self.at_b + l * self.n + column + c));
+            let mut b = [simd.splat(0.0); C];
+            for (c, b) in b.iter_mut().enumerate() {
+                *b = self.b.get(simd, self.at_b + l * self.n + column + c);
+            }
             for (r, sums) in sums.iter_mut().enumerate() {
                 let a = self.a.get(simd, self.at_a + (row + r) * self.k + l);
                 for (sum, &b) in sums.iter_mut().zip(&b) {

@@ -8,7 +8,7 @@
 
 use lenslet_graph::Shape;
 use lenslet_graph::ops::max_pool::MaxPool2d;
-use lenslet_graph::window::AxisWindow;
+use lenslet_graph::window::{AxisWindow, Window};
 
 use super::Call;
 use super::reduce::greater;
@@ -31,16 +31,19 @@ impl Kernel for Forward<'_> {
             return forward_quarters(simd, x, image, y, shape);
         }
         let window = self.layer.window();
-        let places = windows(&self.layer, image, shape);
-        for (place, y) in places.zip(y.chunks_exact_mut(S::N)) {
-            let mut max = simd.splat(f32::NEG_INFINITY);
-            for i in 0..place.rows {
-                for j in 0..place.columns {
-                    let at = place.first + i * window.height.dilation * image.dim(2) + j * window.width.dilation;
-                    max = greater(simd, max, simd.load(x, at));
+        let (down, along) = (window.height.dilation * image.dim(2), window.width.dilation);
+        for (line, y) in y.chunks_exact_mut(shape.dim(2) * S::N).enumerate() {
+            let line = Line::new(window, image, shape, line);
+            for (ox, y) in y.chunks_exact_mut(S::N).enumerate() {
+                let place = line.place(ox);
+                let mut max = simd.splat(f32::NEG_INFINITY);
+                for i in 0..place.rows {
+                    for j in 0..place.columns {
+                        max = greater(simd, max, simd.load(x, place.first + i * down + j * along));
+                    }
                 }
+                simd.store(max, y, 0);
             }
-            simd.store(max, y, 0);
         }
     }
 }
@@ -64,18 +67,29 @@ impl Kernel for Backward<'_> {
         dx.fill(0.0);
         let window = self.layer.window();
         let (down, along) = (window.height.dilation * image.dim(2), window.width.dilation);
-        for (place, dy) in windows(&self.layer, image, shape).zip(dy.chunks_exact(S::N)) {
-            if place.rows * place.columns == 0 {
-                continue;
-            }
-            let at = |tap: usize| place.first + tap / place.columns * down + tap % place.columns * along;
-            let dy = simd.load(dy, 0);
-            let mut best = Best::new(simd, simd.load(x, place.first));
-            for tap in 1..place.rows * place.columns {
-                best.meets(simd, tap, simd.load(x, at(tap)));
-            }
-            for tap in 0..place.rows * place.columns {
-                simd.store(simd.add(simd.load(dx, at(tap)), best.share(simd, tap, dy)), dx, at(tap));
+        for (line, dy) in dy.chunks_exact(shape.dim(2) * S::N).enumerate() {
+            let line = Line::new(window, image, shape, line);
+            for (ox, dy) in dy.chunks_exact(S::N).enumerate() {
+                let place = line.place(ox);
+                if place.rows * place.columns == 0 {
+                    continue;
+                }
+                let mut best = Best::new(simd, simd.load(x, place.first));
+                for i in 0..place.rows {
+                    for j in 0..place.columns {
+                        // The first meets itself, and stays.
+                        let here = simd.load(x, place.first + i * down + j * along);
+                        best.meets(simd, i * place.columns + j, here);
+                    }
+                }
+                let dy = simd.load(dy, 0);
+                for i in 0..place.rows {
+                    for j in 0..place.columns {
+                        let at = place.first + i * down + j * along;
+                        let share = best.share(simd, i * place.columns + j, dy);
+                        simd.store(simd.add(simd.load(dx, at), share), dx, at);
+                    }
+                }
             }
         }
     }
@@ -109,33 +123,45 @@ impl<V: Copy> Best<V> {
     }
 }
 
-/// The part of a window that lies inside of the image.
-struct Place {
-    /// Its first value, in all of the feature map.
+/// The windows of one row of outputs, cut to the image; average pooling uses them too.
+pub(super) struct Line {
+    window: Window,
+    width: usize,
+    /// Where the first row that they see begins, in all of the feature map, and how many they see.
     first: usize,
-    /// Taps down and along.
     rows: usize,
-    columns: usize,
 }
 
-/// The windows of all outputs, in order.
-#[inline(always)]
-fn windows(layer: &MaxPool2d, image: Shape, output: Shape) -> impl Iterator<Item = Place> {
-    let (window, [height, width]) = (layer.window(), [image.dim(1), image.dim(2)]);
-    let lines = (0..image.dim(0)).flat_map(move |channel| (0..output.dim(1)).map(move |oy| (channel, oy)));
-    lines.flat_map(move |(channel, oy)| {
-        let (row, rows) = inside(&window.height, oy, height);
-        let line = (channel * height + row) * width;
-        (0..output.dim(2)).map(move |ox| {
-            let (column, columns) = inside(&window.width, ox, width);
-            Place { first: line + column, rows, columns }
-        })
-    })
+/// The part of a window that lies inside of the image.
+pub(super) struct Place {
+    /// Its first value, in all of the feature map.
+    pub(super) first: usize,
+    /// Taps down and along.
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Line {
+    /// Row number `line`, counted through all channels of `output`.
+    #[inline(always)]
+    pub(super) fn new(window: Window, image: Shape, output: Shape, line: usize) -> Self {
+        let (channel, oy) = (line / output.dim(1), line % output.dim(1));
+        let (row, rows) = inside(&window.height, oy, image.dim(1));
+        let width = image.dim(2);
+        Self { window, width, first: (channel * image.dim(1) + row) * width, rows }
+    }
+
+    /// The window of the row's output `ox`.
+    #[inline(always)]
+    pub(super) fn place(&self, ox: usize) -> Place {
+        let (column, columns) = inside(&self.window.width, ox, self.width);
+        Place { first: self.first + column, rows: self.rows, columns }
+    }
 }
 
 /// The taps of output `o` that lie inside of the image: the input that the first of them sees, and how many there are.
 #[inline(always)]
-pub(super) fn inside(window: &AxisWindow, o: usize, size: usize) -> (usize, usize) {
+fn inside(window: &AxisWindow, o: usize, size: usize) -> (usize, usize) {
     let AxisWindow { kernel, stride, before, dilation, .. } = *window;
     let start = o * stride;
     if start >= before && start + dilation * (kernel - 1) < size + before {

@@ -30,18 +30,21 @@ impl Kernel for Reduce<'_> {
         let mut results = output.chunks_exact_mut(S::N);
         for [start] in stay.starts() {
             for (i, y) in results.by_ref().take(count).enumerate() {
-                let parts = go.starts().map(|[part]| &x[(start + i * step + part) * S::N..]);
-                let result = match self.reduce.kind {
-                    ReduceKind::Max => parts.fold(simd.splat(f32::NEG_INFINITY), |max, part| {
-                        (0..part_len).fold(max, |max, j| greater(simd, max, simd.load(part, j * part_step)))
-                    }),
-                    ReduceKind::Sum | ReduceKind::Mean => parts.fold(simd.splat(0.0), |sum, part| {
-                        let [more] = totals(simd, part_len, part_step, [part], |[x]| [x]);
-                        simd.add(sum, more)
-                    }),
-                };
-                let mean = self.reduce.kind == ReduceKind::Mean;
-                simd.store(if mean { simd.mul(result, share) } else { result }, y, 0);
+                let is_max = self.reduce.kind == ReduceKind::Max;
+                let mut result = simd.splat(if is_max { f32::NEG_INFINITY } else { 0.0 });
+                for [part] in go.starts() {
+                    let x = &x[(start + i * step + part) * S::N..];
+                    if is_max {
+                        for j in 0..part_len {
+                            result = greater(simd, result, simd.load(x, j * part_step));
+                        }
+                    } else {
+                        let [sum] = totals(simd, part_len, part_step, [x], |[x]| [x]);
+                        result = simd.add(result, sum);
+                    }
+                }
+                let is_mean = self.reduce.kind == ReduceKind::Mean;
+                simd.store(if is_mean { simd.mul(result, share) } else { result }, y, 0);
             }
         }
     }
@@ -81,11 +84,6 @@ pub(super) fn totals<S: Lanes, const A: usize, const K: usize>(
     inputs: [&[f32]; A],
     f: impl Fn([S::V; A]) -> [S::V; K],
 ) -> [S::V; K] {
-    let add = |sums: &mut [S::V; K], terms: [S::V; K]| {
-        for (sum, term) in sums.iter_mut().zip(terms) {
-            *sum = simd.add(*sum, term);
-        }
-    };
     let zero = [simd.splat(0.0); K];
     let mut total = zero;
     let block = n.isqrt().max(BLOCK);
@@ -95,17 +93,33 @@ pub(super) fn totals<S: Lanes, const A: usize, const K: usize>(
         let even = len - len % CHAINS;
         for i in (first..first + even).step_by(CHAINS) {
             for (c, chain) in chains.iter_mut().enumerate() {
-                add(chain, f(inputs.map(|x| simd.load(x, (i + c) * step))));
+                add(simd, chain, f(load(simd, inputs, (i + c) * step)));
             }
         }
         for i in first + even..first + len {
-            add(&mut chains[0], f(inputs.map(|x| simd.load(x, i * step))));
+            add(simd, &mut chains[0], f(load(simd, inputs, i * step)));
         }
         for chain in chains {
-            add(&mut total, chain);
+            add(simd, &mut total, chain);
         }
     }
     total
+}
+
+#[inline(always)]
+fn load<S: Lanes, const A: usize>(simd: S, inputs: [&[f32]; A], i: usize) -> [S::V; A] {
+    let mut values = [simd.splat(0.0); A];
+    for (value, input) in values.iter_mut().zip(inputs) {
+        *value = simd.load(input, i);
+    }
+    values
+}
+
+#[inline(always)]
+fn add<S: Lanes, const K: usize>(simd: S, sums: &mut [S::V; K], terms: [S::V; K]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum = simd.add(*sum, term);
+    }
 }
 
 #[cfg(test)]

@@ -25,12 +25,12 @@ impl Kernel for Softmax<'_> {
         let inner: usize = dims[axis + 1..].iter().product();
         for outer in (0..shape.len()).step_by(dims[axis] * inner) {
             for first in outer..outer + inner {
-                let row = (0..dims[axis]).map(|k| first + k * inner);
-                let least = simd.splat(f32::NEG_INFINITY);
-                let max = row.clone().fold(least, |max, i| {
+                let row = (first..first + dims[axis] * inner).step_by(inner);
+                let mut max = simd.splat(f32::NEG_INFINITY);
+                for i in row.clone() {
                     let x = simd.load(x, i);
-                    simd.if_less(max, x, x, max)
-                });
+                    max = simd.if_less(max, x, x, max);
+                }
                 let mut sum = simd.splat(0.0);
                 for i in row.clone() {
                     let x = simd.sub(simd.load(x, i), max);
@@ -40,9 +40,13 @@ impl Kernel for Softmax<'_> {
                 }
                 if self.softmax.log {
                     let log = simd.each(sum, |_, sum| sum.ln());
-                    row.for_each(|i| simd.store(simd.sub(simd.load(y, i), log), y, i));
+                    for i in row {
+                        simd.store(simd.sub(simd.load(y, i), log), y, i);
+                    }
                 } else {
-                    row.for_each(|i| simd.store(simd.div(simd.load(y, i), sum), y, i));
+                    for i in row {
+                        simd.store(simd.div(simd.load(y, i), sum), y, i);
+                    }
                 }
             }
         }

@@ -99,7 +99,10 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
         let n = self.sub(shifted, self.splat(SHIFT));
         let r = self.mul_add(n, self.splat(-LN_2[0]), v);
         let r = self.mul_add(n, self.splat(-LN_2[1]), r);
-        let tail = POLYNOMIAL.into_iter().fold(self.splat(0.0), |sum, c| self.mul_add(sum, r, self.splat(c)));
+        let mut tail = self.splat(0.0);
+        for c in POLYNOMIAL {
+            tail = self.mul_add(tail, r, self.splat(c));
+        }
         let power = self.add(self.mul_add(tail, self.mul(r, r), r), self.splat(1.0));
         let half = self.each(shifted, |_, s| f32::from_bits(s.to_bits().wrapping_add(126) << 23));
         let power = self.mul(self.mul(power, half), self.splat(2.0));
@@ -122,6 +125,9 @@ pub(crate) trait Kernel {
     type Output;
 
     /// Runs it; must be `#[inline(always)]`, and so must what it calls in its inner loops.
+    ///
+    /// That rules out closures on vectors in `fold`, `map` or `from_fn`, which may become functions of their own, compiled
+    /// without the instruction set: every operation is then a call. Loops do the same.
     fn run<S: Lanes>(self, simd: S) -> Self::Output;
 }
 
