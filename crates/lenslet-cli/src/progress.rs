@@ -58,6 +58,15 @@ impl Display {
         }
     }
 
+    /// Some of the test images have been looked at.
+    pub(crate) fn testing(&mut self, images: usize, of: usize) {
+        let Some(bar) = &self.bar else { return };
+        if self.shown.elapsed() >= REDRAW {
+            self.shown = Instant::now();
+            bar.set_message(format!("testing, {} of {} images", count(images), count(of)));
+        }
+    }
+
     /// A line that stays, above the bar.
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
@@ -66,17 +75,19 @@ impl Display {
         }
     }
 
-    /// Takes the bar away.
-    pub(crate) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
     /// Time left for the whole run, if it goes on as it has so far.
     fn left(&self, epoch: usize, step: usize, steps: usize) -> Duration {
         let done = ((epoch - 1) * steps + step) as f64 / (self.epochs * steps) as f64;
         self.begun.elapsed().mul_f64((1.0 - done) / done)
+    }
+}
+
+impl Drop for Display {
+    /// Takes the bar away, however the run ended.
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub enum Error {
     /// A loss or gradient that is no number any more.
     #[error(
         "training stopped: in epoch {epoch}, step {step}, the {what} became {value}, first at {culprit}\n  mend it: a smaller \
-         learning rate (now {rate}), gradient clipping (--clip 1), or a look at that operation"
+         learning rate (now {rate:?}), gradient clipping (--clip 1), or a look at that operation"
     )]
     NotFinite {
         /// `loss` or `gradient`.

@@ -61,7 +61,9 @@ impl Rates {
         let progress = step as f64 / steps as f64;
         match self.schedule {
             Schedule::Constant => 1.0,
-            Schedule::Step { epochs, gamma } => gamma.powi((step / (epochs * self.steps_per_epoch).max(1)) as i32),
+            Schedule::Step { epochs, gamma } => {
+                gamma.powi((step / epochs.saturating_mul(self.steps_per_epoch).max(1)) as i32)
+            }
             Schedule::Cosine => (1.0 + (PI * progress).cos()) / 2.0,
             Schedule::Linear => 1.0 - progress,
             Schedule::OneCycle => one_cycle(step as f64, steps as f64),

@@ -19,7 +19,7 @@ use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::first_not_finite;
-use crate::inference::check_classes;
+use crate::inference::{BATCH, check_classes};
 use crate::metrics::{Evaluation, answer};
 use crate::schedule::{Rates, Schedule};
 use crate::{Error, Inference, Normalization, Optimizer, OptimizerState, Weights, normalization};
@@ -77,9 +77,10 @@ impl Settings {
         number("--batch", self.batch as f32, self.batch > 0, "at least 1")?;
         let positive = |x: f32| x.is_finite() && x > 0.0;
         let not_negative = |x: f32| x.is_finite() && x >= 0.0;
+        let warmup = |x: f32| (0.0..=self.epochs as f32).contains(&x);
         let share = |x: f32| (0.0..1.0).contains(&x);
         number("--lr", self.rate, positive(self.rate), "a finite number above 0")?;
-        number("--warmup", self.warmup, not_negative(self.warmup), "a finite number of epochs from 0")?;
+        number("--warmup", self.warmup, warmup(self.warmup), "a number of epochs from 0 to --epochs")?;
         number("--label-smoothing", self.label_smoothing, share(self.label_smoothing), "from 0 to below 1")?;
         if let Some(clip) = self.clip {
             number("--clip", clip, positive(clip), "a finite number above 0")?;
@@ -311,6 +312,29 @@ impl Trainer {
     /// How good the weights are on `images`.
     pub fn evaluate(&mut self, images: &Split, normalization: &Normalization) -> Evaluation {
         evaluate(&mut self.inference, &mut self.pool, &self.weights, images, normalization)
+    }
+
+    /// The same, batch by batch: `progress` is told how many images have been looked at, and may end it early, which
+    /// gives none.
+    pub fn evaluate_while(
+        &mut self,
+        images: &Split,
+        normalization: &Normalization,
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Option<Evaluation> {
+        let table = normalization.table();
+        let all: Vec<u32> = (0..images.len() as u32).collect();
+        let mut evaluation = Evaluation::new(self.classes);
+        for chosen in all.chunks(BATCH) {
+            let feed = Images { images, table: &table, chosen: Chosen::Some(chosen) };
+            self.inference.run(&mut self.pool, &self.weights, chosen.len(), &feed, |image, logits| {
+                evaluation.add(logits, images.labels[chosen[image] as usize]);
+            });
+            if progress(evaluation.images).is_break() && evaluation.images < images.len() {
+                return None;
+            }
+        }
+        Some(evaluation)
     }
 
     fn rates(&self, steps_per_epoch: usize) -> Rates {

@@ -3,7 +3,8 @@
 //! In a tile, value `(channel, row, column)` is a vector of images, so the innermost product is a weight in all lanes times
 //! a vector. A register tile holds `C` output channels by `P` pixels of a row; every vector that is loaded serves `C`
 //! products and every weight `P`. With 16 registers and a fused multiply-add that takes 4 cycles at 2 a cycle, at least 8
-//! sums must be under way, and at most 12 fit beside their operands: 4×3, 6×2, 2×6, and 8×1 for single pixels
+//! sums must be under way, and at most 12 fit beside their operands: 6×2, 2×6, 4×2 (with 4×3 the compiler
+//! leaves one sum in memory), and 8×1 for single pixels
 //! (9 loads for 8 products, where 2 of each fit in a cycle).
 //!
 //! Weights are packed `[group][block of 8 output channels][inner channel][tap][channel in block]`
@@ -202,9 +203,9 @@ impl Block<'_> {
         // SAFETY: the caller's promise; channels stay below `channels`.
         unsafe {
             if channels == 8 {
-                let wide = run.count - run.count % 3;
-                self.pixels::<S, 4, 3>(simd, 0, row, run, 0, wide);
-                self.pixels::<S, 4, 3>(simd, 4, row, run, 0, wide);
+                let wide = run.count - run.count % 2;
+                self.pixels::<S, 4, 2>(simd, 0, row, run, 0, wide);
+                self.pixels::<S, 4, 2>(simd, 4, row, run, 0, wide);
                 self.pixels::<S, 8, 1>(simd, 0, row, run, wide, run.count);
                 return;
             }
@@ -215,8 +216,8 @@ impl Block<'_> {
                 channel += 6;
             }
             if channels - channel >= 4 {
-                let wide = run.count - run.count % 3;
-                self.pixels::<S, 4, 3>(simd, channel, row, run, 0, wide);
+                let wide = run.count - run.count % 2;
+                self.pixels::<S, 4, 2>(simd, channel, row, run, 0, wide);
                 self.pixels::<S, 4, 1>(simd, channel, row, run, wide, run.count);
                 channel += 4;
             }
