@@ -4,10 +4,11 @@
 //! `impl` block as it is and add a *twin* of its forward pass: the same text over `lenslet::ShapeVar`, whose methods are
 //! `const fn`, which the compiler evaluates. A size that does not fit is a compile error at the user's line.
 //!
-//! Where things stand: [`module`] derives, [`network`] puts the parts together, [`twin`] turns a method into its twin
-//! with the rewriting rules in [`rewrite`] and, for loops, [`loops`]; [`values`] tells numbers from sizes. Invariants: rewriting goes by names, since a macro
-//! sees no types; where two types may be meant, the twin calls a method on `lenslet::Pair` and the compiler chooses. Each
-//! token of the twin carries the span of the user's token it stands for. This crate knows names of `lenslet`, no shapes.
+//! Where things stand: `module` derives, `network` puts the parts together, `twin` turns a method into its twin with the
+//! rewriting rules in `rewrite` and, for loops, `loops`; `values` tells numbers from sizes. Invariants: rewriting goes by
+//! names, since a macro sees no types; where two types may be meant, the twin calls a method on `lenslet::Pair` and the
+//! compiler chooses. What stands for a user's token carries that token's span. This crate knows names of `lenslet`, no
+//! shapes.
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;

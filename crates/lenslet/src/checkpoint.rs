@@ -51,7 +51,7 @@ pub fn save(path: &Path, description: &Description, weights: &Weights) -> Result
     let bytes = encode(description, weights).map_err(|problem| file_error(path, problem))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = beside(folder)?;
         file.write_all(&bytes)?;
         // On disk before it takes the old one's name, and the name on disk before anyone relies on it.
         file.as_file().sync_all()?;
@@ -61,6 +61,18 @@ pub fn save(path: &Path, description: &Description, weights: &Weights) -> Result
     write().map_err(|error| {
         file_error(path, format!("the checkpoint cannot be written: {error}; an earlier one is untouched"))
     })
+}
+
+/// A new file in `folder`, which others may read if the user's `umask` lets them: temporary files are private otherwise.
+fn beside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = std::fs::Permissions::from_mode(0o666);
+        tempfile::Builder::new().permissions(permissions).tempfile_in(folder)
+    }
+    #[cfg(not(unix))]
+    tempfile::NamedTempFile::new_in(folder)
 }
 
 fn encode(description: &Description, weights: &Weights) -> Result<Vec<u8>, String> {

@@ -166,10 +166,13 @@ pub(crate) const fn stretched(left: &Shape, right: &Shape) -> Option<Shape> {
 pub fn broadcast_strides(from: Shape, to: Shape) -> [usize; MAX_RANK] {
     let missing = to.rank() - from.rank();
     let mut strides = [0; MAX_RANK];
-    for (axis, stride) in from.strides().into_iter().enumerate() {
+    // Without `Shape::strides`: kernels ask in every step, and a step allocates nothing.
+    let mut stride = 1;
+    for axis in (0..from.rank()).rev() {
         if from.dim(axis) > 1 {
             strides[missing + axis] = stride;
         }
+        stride *= from.dim(axis);
     }
     strides
 }

@@ -1,0 +1,31 @@
+//! A training step allocates nothing, once its batch size has been seen.
+
+use lenslet::cpu::Feed;
+use lenslet::networks::{Lesson, ResNet20};
+use lenslet::prelude::*;
+use lenslet::{Settings, Shape, Trainer};
+
+/// Any image will do.
+struct Grey;
+
+impl Feed for Grey {
+    fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
+        values.fill(if input == 0 { image as f32 / 10.0 } else { (image % 10) as f32 });
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    for (name, network) in [("lesson", &Lesson::new() as &dyn Network), ("resnet20", &ResNet20::new())] {
+        // With one thread all work is done, and counted, on this one.
+        let settings = Settings { clip: Some(1.0), ..Settings::default() };
+        let mut trainer = Trainer::new(network, Shape::image(3, 32, 32), 10, settings, 1).expect("the sizes fit");
+        let mut step = || trainer.step(&Grey, 10, 0.01).expect("the loss is a number");
+        step();
+        let counted = allocation_counter::measure(|| {
+            step();
+            step();
+        });
+        assert_eq!(counted.count_total, 0, "{name}");
+    }
+}
