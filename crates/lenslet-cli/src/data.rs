@@ -35,16 +35,15 @@ pub(crate) fn sizes(data: &Dataset) -> String {
     format!("{}x{}x{}", data.channels, data.height, data.width)
 }
 
-/// `shapes: 10,000 images to train on, 2,000 to test on, 3x32x32, 10 classes (circle, square, triangle, …)`.
+/// `shapes: 10,000 images to train on, 2,000 to test on, 3x32x32, 10 classes`; a line that fits most terminals.
 pub(crate) fn describe(data: &Dataset) -> String {
     format!(
-        "{}: {} images to train on, {} to test on, {}, {} classes ({})",
+        "{}: {} images to train on, {} to test on, {}, {} classes",
         data.name,
         count(data.train.len()),
         count(data.test.len()),
         sizes(data),
-        data.classes.len(),
-        some(&data.classes)
+        data.classes.len()
     )
 }
 

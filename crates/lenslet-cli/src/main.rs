@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 
 /// Convolutional networks that classify images: sizes proved before anything runs, trained fast on the CPU.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(name = "lenslet", version, after_help = EXAMPLES)]
 struct Program {
     #[command(subcommand)]
     command: Command,

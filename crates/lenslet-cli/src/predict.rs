@@ -8,6 +8,7 @@ use clap::Args;
 use lenslet::Model;
 use lenslet::data::read_image;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use crate::failure::Failure;
 use crate::output::{self, percent};
@@ -86,7 +87,7 @@ fn predict(model: &mut Model, path: &Path, json: bool) -> Result<(), Failure> {
         return output::json(&Json { image: path.display().to_string(), top });
     }
     output::result(path.display())?;
-    let widest = top.iter().map(|answer| answer.class.chars().count()).max().unwrap_or(0);
+    let widest = top.iter().map(|answer| answer.class.width()).max().unwrap_or(0);
     for Answer { class, probability } in &top {
         let bar = "█".repeat((probability * BAR as f64).round() as usize);
         output::result(format_args!("  {}  {:>7}  {bar}", pad(class, widest, Align::Left), percent(*probability)))?;

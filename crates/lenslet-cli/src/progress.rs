@@ -28,7 +28,8 @@ impl Display {
     /// Nothing is shown before the first step.
     pub(crate) fn new(epochs: usize) -> Self {
         let bar = watched().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("the template is well-formed");
+            let template = format!("{{prefix}} {{bar:{}}} {{msg}}", bar_width());
+            let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.with_style(style.progress_chars("━╸ "))
         });
@@ -89,6 +90,14 @@ impl Drop for Display {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Columns of the bar: what the words beside it leave. A line that filled the terminal could not be taken away again once
+/// the terminal has put `^C` behind it.
+fn bar_width() -> usize {
+    const WORDS: usize = 76;
+    let (_, columns) = console::Term::stderr().size();
+    usize::from(columns).saturating_sub(WORDS).clamp(5, 30)
 }
 
 /// Whether a person watches standard error, in a terminal that can move its cursor.

@@ -3,6 +3,7 @@
 //! *Invariant:* a checkpoint on disk is always whole and its weights are numbers: it is written after an epoch, at Ctrl-C
 //! and when training fails, from weights that the trainer vouches for.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lenslet::checkpoint::{Description, save};
@@ -10,7 +11,7 @@ use lenslet::data::Dataset;
 use lenslet::metrics::Evaluation;
 use lenslet::networks::{NETWORKS, by_name};
 use lenslet::training::{Epoch, Watched};
-use lenslet::{Error, Normalization, Settings, Shape, Trainer};
+use lenslet::{Normalization, Settings, Shape, Trainer};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -110,57 +111,66 @@ impl<'a> Run<'a> {
     }
 
     fn train(&mut self) -> Result<(), Failure> {
+        match self.epochs()? {
+            End::Done => self.finish(),
+            End::Interrupted { epoch } => self.interrupted(epoch),
+            End::Failed(message) => Err(self.failed(message)),
+        }
+    }
+
+    /// All epochs, or as many as it comes to.
+    fn epochs(&mut self) -> Result<End, Failure> {
         let mut display = Display::new(self.settings.epochs);
         for epoch in 1..=self.settings.epochs {
             let interrupt = self.interrupt.clone();
-            let result = self.trainer.epoch(epoch, &self.data.train, &self.normalization, |progress| {
+            let trained = self.trainer.epoch(epoch, &self.data.train, &self.normalization, |progress| {
                 display.step(progress);
                 interrupt.flow()
             });
-            match result {
-                Err(error) => {
-                    display.finish();
-                    return Err(self.failed(error));
-                }
-                Ok(done) if done.interrupted => {
-                    display.finish();
-                    return self.interrupted(epoch);
-                }
-                Ok(done) => self.finish_epoch(&display, done)?,
+            let trained = match trained {
+                Ok(trained) if trained.interrupted => return Ok(End::Interrupted { epoch }),
+                Ok(trained) => trained,
+                Err(error) => return Ok(End::Failed(error.to_string())),
+            };
+            let images = self.data.test.len();
+            let test = self.trainer.evaluate_while(&self.data.test, &self.normalization, |done| {
+                display.testing(done, images);
+                interrupt.flow()
+            });
+            let Some(test) = test else { return Ok(End::Interrupted { epoch }) };
+            // The last step of the epoch may have spoilt the weights, which no later step has seen yet.
+            if !test.loss.is_finite() {
+                return Ok(End::Failed(self.spoilt(&trained, &test)));
             }
-            if self.interrupt.asked() {
-                display.finish();
-                return self.interrupted(epoch);
+            self.finish_epoch(&display, &trained, test)?;
+            if interrupt.asked() && epoch < self.settings.epochs {
+                return Ok(End::Interrupted { epoch });
             }
         }
-        display.finish();
-        self.finish()
+        Ok(End::Done)
     }
 
-    /// Evaluation, metrics and checkpoints of an epoch.
-    fn finish_epoch(&mut self, display: &Display, done: Epoch) -> Result<(), Failure> {
-        let test = self.trainer.evaluate(&self.data.test, &self.normalization);
-        self.epochs_done = done.epoch;
-        let line = EpochLine::new(&done, &test, self.begun.elapsed());
+    /// Metrics and checkpoints of an epoch.
+    fn finish_epoch(&mut self, display: &Display, trained: &Epoch, test: Evaluation) -> Result<(), Failure> {
+        self.epochs_done = trained.epoch;
+        let accuracy = test.accuracy();
+        self.save(&self.folder.last(), Some(accuracy))?;
+        if self.best.is_none_or(|(best, _)| accuracy > best) {
+            self.best = Some((accuracy, trained.epoch));
+            self.save(&self.folder.best(), Some(accuracy))?;
+        }
+        let line = EpochLine::new(trained, &test, self.begun.elapsed());
         display.line(&line.text(self.settings.epochs));
-        for watched in &done.watched {
+        for watched in &trained.watched {
             display.line(&describe_watched(watched));
         }
-        self.folder.append(&line)?;
-        if self.options.json {
-            output::json(&line)?;
-        }
-        let accuracy = test.accuracy();
-        self.save(&self.folder.last(), done.epoch, Some(accuracy))?;
-        if self.best.is_none_or(|(best, _)| accuracy > best) {
-            self.best = Some((accuracy, done.epoch));
-            self.save(&self.folder.best(), done.epoch, Some(accuracy))?;
-        }
+        let watched = trained.watched.iter().map(WatchedLine::new).collect();
+        self.folder.append(&Metrics { line: &line, learning_rate: trained.rate, watched })?;
         self.latest = Some(test);
-        Ok(())
+        if self.options.json { output::json(&line) } else { Ok(()) }
     }
 
-    fn save(&self, path: &std::path::Path, epoch: usize, test_accuracy: Option<f64>) -> Result<(), Failure> {
+    fn save(&self, path: &Path, test_accuracy: Option<f64>) -> Result<(), Failure> {
         let description = Description {
             version: env!("CARGO_PKG_VERSION").into(),
             network: self.options.model.clone(),
@@ -168,7 +178,7 @@ impl<'a> Run<'a> {
             classes: self.data.classes.clone(),
             normalization: self.normalization.clone(),
             data: self.options.data.clone(),
-            epoch,
+            epoch: self.epochs_done,
             test_accuracy,
         };
         Ok(save(path, &description, self.trainer.weights())?)
@@ -188,7 +198,8 @@ impl<'a> Run<'a> {
                 run: &run,
             });
         }
-        output::result(format_args!("\n{}\n", report::class_table(test, &self.data.classes)))?;
+        output::result(format_args!("test images after epoch {}, by class\n", self.epochs_done))?;
+        output::result(format_args!("{}\n", report::class_table(test, &self.data.classes)))?;
         output::result(format_args!(
             "test accuracy {} after {} epochs in {}; the best was {} after epoch {best_epoch}",
             percent(test.accuracy()),
@@ -204,34 +215,59 @@ impl<'a> Run<'a> {
 
     /// Ctrl-C: the weights of this moment are kept.
     fn interrupted(&self, epoch: usize) -> Result<(), Failure> {
-        self.save(&self.folder.last(), self.epochs_done, None)?;
-        output::note(format_args!(
-            "stopped in epoch {epoch}; the weights of this moment are kept in {}",
-            self.folder.last().display()
-        ));
-        if let Some((best, best_epoch)) = self.best {
+        let last = self.folder.last();
+        if self.trainer.weights().first_not_finite().is_none() {
+            self.save(&last, None)?;
             output::note(format_args!(
-                "the best so far, {} after epoch {best_epoch}, is in {}",
-                percent(best),
-                self.folder.best().display()
+                "stopped in epoch {epoch}; the weights of this moment are kept in {}",
+                last.display()
             ));
+        }
+        if let Some((best, best_epoch)) = self.best {
+            let place = self.folder.best();
+            let best = percent(best);
+            output::note(format_args!("the best so far, {best} after epoch {best_epoch}, is in {}", place.display()));
         }
         Err(Failure::Interrupted)
     }
 
-    /// A loss that is no number: the weights are still those of the step before, and worth keeping.
-    fn failed(&self, error: Error) -> Failure {
-        let mut message = error.to_string();
+    /// What is said where the last step of an epoch made weights that answer with no numbers.
+    fn spoilt(&self, trained: &Epoch, test: &Evaluation) -> String {
+        let culprit = match self.trainer.weights().first_not_finite() {
+            Some(parameter) => format!("the parameter {} is not finite", parameter.name),
+            None => "the weights are finite, but too large".to_owned(),
+        };
+        format!(
+            "training stopped: after epoch {}, the test loss became {}: {culprit}\n  mend it: a smaller learning rate \
+             (now {:?}), or gradient clipping (--clip 1)",
+            trained.epoch, test.loss, trained.rate
+        )
+    }
+
+    /// A loss that is no number: what was good before is kept.
+    fn failed(&self, mut message: String) -> Failure {
+        let last = self.folder.last();
         if self.best.is_some() {
-            message += &format!("\n  kept: {} from the last whole epoch", self.folder.last().display());
-        } else if self.save(&self.folder.last(), 0, None).is_ok() {
-            message += &format!("\n  kept: {} with the weights of the last good step", self.folder.last().display());
+            let epoch = self.epochs_done;
+            message += &format!("\n  kept: {}, the weights after epoch {epoch}", last.display());
+        } else if self.trainer.weights().first_not_finite().is_none() && self.save(&last, None).is_ok() {
+            message += &format!("\n  kept: {}, the weights of the last good step", last.display());
         }
         Failure::Mend(message)
     }
 }
 
-/// An epoch, for `metrics.jsonl` and `--json`.
+/// How the epochs ended.
+enum End {
+    /// All of them are done.
+    Done,
+    /// The user stopped them.
+    Interrupted { epoch: usize },
+    /// A value was no number any more; the message says which.
+    Failed(String),
+}
+
+/// An epoch, as `--json` prints it.
 #[derive(Serialize)]
 struct EpochLine {
     event: &'static str,
@@ -243,6 +279,13 @@ struct EpochLine {
     images_per_second: f64,
     /// Since training began.
     seconds: f64,
+}
+
+/// The same for `metrics.jsonl`, which says more.
+#[derive(Serialize)]
+struct Metrics<'a> {
+    #[serde(flatten)]
+    line: &'a EpochLine,
     learning_rate: f32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     watched: Vec<WatchedLine>,
@@ -257,15 +300,15 @@ struct WatchedLine {
     zeros: f32,
 }
 
+impl WatchedLine {
+    fn new(watched: &Watched) -> Self {
+        let Watched { name, shape, mean, std, zeros } = watched.clone();
+        Self { name, shape, mean, std, zeros }
+    }
+}
+
 impl EpochLine {
     fn new(done: &Epoch, test: &Evaluation, since: Duration) -> Self {
-        let watched = done.watched.iter().map(|w| WatchedLine {
-            name: w.name.clone(),
-            shape: w.shape.clone(),
-            mean: w.mean,
-            std: w.std,
-            zeros: w.zeros,
-        });
         Self {
             event: "epoch",
             epoch: done.epoch,
@@ -275,8 +318,6 @@ impl EpochLine {
             test_accuracy: test.accuracy(),
             images_per_second: done.images_per_second,
             seconds: since.as_secs_f64(),
-            learning_rate: done.rate,
-            watched: watched.collect(),
         }
     }
 

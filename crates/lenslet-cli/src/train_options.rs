@@ -185,5 +185,5 @@ fn optimizer(settings: &Settings) -> String {
         details.push(format!("weight decay {decay}"));
     }
     let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
-    format!("{name} at {}{details}", settings.rate)
+    format!("{name} at {:?}{details}", settings.rate)
 }
