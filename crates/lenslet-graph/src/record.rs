@@ -278,14 +278,19 @@ impl Scope {
         Var::from_id(with_recorder(|r| r.parameter(parameter, self.at)))
     }
 
-    /// Names what `parameter` becomes when the step ends.
-    pub(crate) fn update(&self, parameter: Var, value: Var) {
-        with_recorder(|r| {
-            let Some(id) = parameter.id() else { return };
-            if let Op::ParameterValue(ParameterValue { index }) = r.graph.node(id).op {
-                r.want(Role::Update(index), value.id());
-            }
+    /// Names what `parameter` becomes when the step ends, from what it is by then: its value, or what an earlier use of the
+    /// layer made of it.
+    pub(crate) fn update(&self, parameter: Var, change: impl FnOnce(Var) -> Var) {
+        let Some(id) = parameter.id() else { return };
+        let role = with_recorder(|r| match r.graph.node(id).op {
+            Op::ParameterValue(ParameterValue { index }) => Role::Update(index),
+            _ => unreachable!("only parameters outlive a step"),
         });
+        let earlier = with_recorder(|r| {
+            let place = r.graph.outputs.iter().position(|(other, _)| *other == role);
+            place.map(|place| r.graph.outputs.remove(place).1)
+        });
+        change(Var::from_id(earlier.or(Some(id)))).want(role);
     }
 }
 

@@ -155,6 +155,8 @@ pub enum Mistake {
     OutputSizes,
     /// A loss that is not one number for the whole batch.
     Loss,
+    /// A value of the whole batch where one per image is needed.
+    Whole,
     /// The value would have more than 2^31 numbers per image.
     TooLarge,
 }
@@ -263,6 +265,10 @@ impl SizeError {
                 let m = m.text("expects one number for the whole batch, but ").shape(&arrived);
                 m.text(if arrived.is_batched() { " per image arrives" } else { " arrives" })
             }
+            Mistake::Whole => {
+                let m = m.text("expects a value of each image, but ").shape(&arrived);
+                m.text(" is one of the whole batch, such as a weight or a mean")
+            }
             Mistake::TooLarge => m.text("the result would have more than 2^31 values per image"),
         }
     }
@@ -333,6 +339,7 @@ impl SizeError {
             Mistake::Probability { .. } => m.text("Dropout::new(0.5) zeroes about half of the values"),
             Mistake::OutputSizes => m.text("OutputShape::sizes([…]) with such sizes, or OutputShape::Same"),
             Mistake::Loss => m.text("mean([]) over its axes, then batch_mean() over the images"),
+            Mistake::Whole => m.text("combine it with the images first, as in x + value"),
             Mistake::TooLarge => m.text("smaller sizes"),
         }
     }

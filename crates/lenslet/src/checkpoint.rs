@@ -120,8 +120,15 @@ impl Checkpoint {
                     .into(),
             )
         })?;
-        let description = serde_json::from_str(json)
+        let description: Description = serde_json::from_str(json)
             .map_err(|error| file_error(path, format!("the checkpoint's description cannot be read: {error}")))?;
+        let Normalization { mean, std } = &description.normalization;
+        let channels = description.input[0];
+        if mean.len() != channels || std.len() != channels || std.iter().any(|&std| std <= 0.0) {
+            let problem =
+                format!("the checkpoint's normalisation does not fit its images of {channels} channels; train again");
+            return Err(file_error(path, problem));
+        }
         Ok(Self { bytes, description, path: path.to_owned() })
     }
 

@@ -139,3 +139,42 @@ fn step(text: &str) -> Option<Schedule> {
     let gamma = parts.next().map_or(Some(0.1), |g| g.parse().ok().filter(|g: &f64| g.is_finite() && *g > 0.0))?;
     parts.next().is_none().then_some(Schedule::Step { epochs, gamma })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PyTorch's rates of 100 steps, from `tests/fixtures/make_schedules.py`.
+    #[test]
+    fn rates_are_pytorchs() {
+        let json: serde_json::Value = serde_json::from_str(include_str!("../tests/fixtures/schedules.json")).unwrap();
+        for case in json["schedules"].as_array().unwrap() {
+            let schedule = match case["name"].as_str().unwrap() {
+                "step" => Schedule::Step { epochs: 30, gamma: 0.1 },
+                "cosine" => Schedule::Cosine,
+                "linear" => Schedule::Linear,
+                "one_cycle" => Schedule::OneCycle,
+                "cosine_with_floor" => continue, // A floor above 0 is not offered.
+                name => panic!("no schedule {name}"),
+            };
+            let theirs: Vec<f64> =
+                case["rates"].as_array().unwrap().iter().map(|rate| rate.as_f64().unwrap()).collect();
+            let rate = theirs.iter().copied().fold(0.0, f64::max) as f32;
+            let rates = Rates { schedule, rate, steps: theirs.len(), steps_per_epoch: 1, warmup: 0 };
+            for (step, theirs) in theirs.iter().enumerate() {
+                let ours = f64::from(rates.at(step));
+                assert!(
+                    (ours - theirs).abs() <= 1e-6 * f64::from(rate),
+                    "{schedule}, step {step}: {ours}, PyTorch {theirs}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_warm_up_rises_evenly_and_then_the_schedule_begins() {
+        let rates = Rates { schedule: Schedule::Linear, rate: 1.0, steps: 13, steps_per_epoch: 1, warmup: 3 };
+        let all: Vec<f32> = (0..5).map(|step| rates.at(step)).collect();
+        assert_eq!(all, [0.25, 0.5, 0.75, 1.0, 0.9]);
+    }
+}

@@ -73,7 +73,7 @@ impl Kernel for Backward<'_> {
     fn run<S: Lanes>(self, simd: S) {
         let Call { inputs, output, shape, tile } = self.call;
         let (channels, pixels) = (shape.dim(0), shape.dim(1) * shape.dim(2));
-        let n = (pixels * if shape.is_batched() { tile.batch } else { 1 }) as f32;
+        let n = (pixels * tile.batch) as f32;
         let [x, _, weight, sums, dy] = [0, 1, 2, 3, 4].map(|i| inputs[i].data);
         let len = pixels * S::N;
         let values = x.chunks_exact(len).zip(dy.chunks_exact(len)).zip(output.chunks_exact_mut(len));
@@ -119,12 +119,11 @@ mod tests {
             [channels, height, width] in [1usize..5, 1usize..9, 1usize..9],
             rows in 2usize..4,
             training in any::<bool>(),
-            batched in any::<bool>(),
             batch in 1usize..40,
             seed in any::<u64>(),
         ) {
             let (mut random, eps) = (Random::new(seed), 1e-3);
-            let (image, row) = (shape(batched, &[channels, height, width]), shape(false, &[channels]));
+            let (image, row) = (shape(true, &[channels, height, width]), shape(false, &[channels]));
             // All rows positive, for variances are.
             let statistics = random.range(shape(false, &[rows, channels]), 1, 0.1, 2.0);
             let (x, dy) = (random.tensor(image, batch), random.tensor(image, batch));
@@ -135,13 +134,11 @@ mod tests {
             let inputs = [x.clone(), statistics.clone(), weight.clone(), bias];
             Check::new(BatchNorm { eps, training }, inputs).kernel(|machine, call| machine.run(Forward { eps, call }));
 
-            if batched {
-                let inputs = [x.clone(), statistics.clone(), dy.clone()];
-                let check = Check::new(BatchNormSums { eps }, inputs).gradient(2).tolerance(3e-5);
-                check.sums(two, |machine, call| machine.run(Sums { eps, call }), |slots, output| {
-                    sum_slots(slots, 1.0, 0..output.len(), output);
-                });
-            }
+            let inputs = [x.clone(), statistics.clone(), dy.clone()];
+            let check = Check::new(BatchNormSums { eps }, inputs).gradient(2).tolerance(3e-5);
+            check.sums(two, |machine, call| machine.run(Sums { eps, call }), |slots, output| {
+                sum_slots(slots, 1.0, 0..output.len(), output);
+            });
 
             let check = Check::new(BatchNormGrad { eps, training }, [x, statistics, weight, sums, dy]).gradient(4);
             let empty = check.kernel(|machine, call| machine.run(Backward { eps, training, call }));

@@ -72,7 +72,9 @@ impl BatchNorm2d {
 
     /// The shape rule: nothing changes.
     pub const fn rule(&self, x: &ShapeVar) -> Result<ShapeVar, SizeError> {
-        let mistake = if x.shape().rank() != 3 {
+        let mistake = if !x.shape().is_batched() {
+            Mistake::Whole
+        } else if x.shape().rank() != 3 {
             Mistake::Rank { expected: "a C×H×W feature map" }
         } else if self.features != 0 && self.features != x.shape().dim(0) {
             Mistake::NormChannels { expected: self.features }
@@ -106,9 +108,10 @@ impl BatchNorm2d {
             let statistics = if training {
                 let statistics = Var::apply(BatchStatistics, &[x]);
                 let moved = |running: Var, batch: Var| running * (1.0 - self.momentum) + batch * self.momentum;
-                scope.update(running_mean, moved(running_mean, row_of(statistics, 0)));
-                scope.update(running_var, moved(running_var, row_of(statistics, 2)));
-                scope.update(batches, batches + 1.0);
+                // A layer that is used twice moves its running values twice, one after the other.
+                scope.update(running_mean, |running| moved(running, row_of(statistics, 0)));
+                scope.update(running_var, |running| moved(running, row_of(statistics, 2)));
+                scope.update(batches, |batches| batches + 1.0);
                 statistics
             } else {
                 Var::concat(&[running_mean, running_var].map(|running| running.view([1, x.dim(0)])), 0)

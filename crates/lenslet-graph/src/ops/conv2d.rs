@@ -5,7 +5,7 @@
 //! of that group only (<https://pytorch.org/docs/stable/generated/torch.nn.Conv2d.html>). Weight: `O×(C/groups)×K×L`,
 //! bias: `O`. "same" padding puts the odd pixel behind the image, as PyTorch does.
 //!
-//! The three ops (forward, gradient by image, gradient by weight) follow from one function, [`each_product`], which names
+//! The three ops (forward, gradient by image, gradient by weight) follow from one function, `each_product`, which names
 //! every product of the sum above; so they cannot disagree.
 
 use super::{Derivative, Meaning, Run};
@@ -152,7 +152,9 @@ impl Conv2d {
     /// The shape rule.
     pub const fn rule(&self, x: &ShapeVar) -> Result<ShapeVar, SizeError> {
         let shape = x.shape();
-        let mistake = if shape.rank() != 3 {
+        let mistake = if !shape.is_batched() {
+            Some(Mistake::Whole)
+        } else if shape.rank() != 3 {
             Some(Mistake::Rank { expected: "a C×H×W feature map" })
         } else {
             self.mistake(shape.dim(0))

@@ -63,6 +63,8 @@ impl Linear {
         let shape = x.shape();
         let mistake = if self.out_features == 0 {
             Mistake::Zero { argument: "out_features" }
+        } else if !shape.is_batched() {
+            Mistake::Whole
         } else if shape.rank() == 0 {
             Mistake::Rank { expected: "a row of features" }
         } else if self.in_features != 0 && shape.dim(shape.rank() - 1) != self.in_features {

@@ -122,7 +122,7 @@ struct Lowering<'a> {
     stages: Stages,
     fused: HashMap<NodeId, (NodeId, Map)>,
     /// Packed weights that exist already, so that a layer that is used twice packs once.
-    packed: HashMap<(ValueId, [usize; 4]), Handle>,
+    packed: HashMap<(ValueId, Pack), Handle>,
     lowered: Lowered,
 }
 
@@ -300,14 +300,14 @@ impl Lowering<'_> {
 
     fn pack(&mut self, weight: NodeId, pack: Pack) -> Handle {
         let source = self.handle(weight);
-        if let Some(&packed) = self.packed.get(&(source.value, pack.strides)) {
+        if let Some(&packed) = self.packed.get(&(source.value, pack)) {
             return packed;
         }
         let len = pack.groups * pack.group_len();
         let shape = Shape::whole(&[len]).expect("packed weights are hardly larger than weights");
         let packed = self.new_handle(shape);
         self.push(weight, self.stages.available(weight), false, Kernel::Pack(pack), vec![source], packed);
-        self.packed.insert((source.value, pack.strides), packed);
+        self.packed.insert((source.value, pack), packed);
         packed
     }
 

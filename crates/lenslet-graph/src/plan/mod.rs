@@ -9,8 +9,8 @@
 //! Sums over tiles do not depend on threads: tiles are dealt to *slots* by number, a slot adds up its tiles in order, and
 //! slots are added up in order.
 //!
-//! Building a plan has three steps, a file each: [`lower`] turns ops into steps on values (fusing what belongs together),
-//! `stages` says when each can run, [`memory`] gives every value a place. [`check`] proves the result legal. A backend
+//! Building a plan has three steps, a file each: `lower` turns ops into steps on values (fusing what belongs together),
+//! `stages` says when each can run, `memory` gives every value a place. [`check`] proves the result legal. A backend
 //! runs a plan and knows nothing about layers; the plan knows nothing about instruction sets but the number of lanes.
 
 use std::fmt;
@@ -273,7 +273,7 @@ pub struct Move {
 
 /// How weights are packed: `[group][block of output channels][inner channel][tap][channel in block]`, where weight
 /// `(group, output, inner, tap)` stands at `Σ index·stride` of the source, and missing channels of the last block are 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pack {
     /// Groups.
     pub groups: usize,

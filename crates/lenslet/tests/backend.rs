@@ -1,0 +1,112 @@
+//! Whole training graphs on the CPU backend against the interpreter in f64: sizes that fill no vector, batches that fill no
+//! tile, dense layers on rows, a shared layer, dropout.
+
+use lenslet::cpu::{Executor, Feed, Isa, Pool};
+use lenslet::graph::interpret::interpret;
+use lenslet::graph::plan::{Options, Plan};
+use lenslet::graph::tensor::Tensor;
+use lenslet::graph::{Role, graph};
+use lenslet::prelude::*;
+use lenslet::training::training_graph;
+use lenslet::{Shape, Weights};
+use proptest::prelude::*;
+
+/// A network with sizes of any kind.
+#[derive(Module)]
+struct Any {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+    rows: Linear,
+    dropout: Dropout,
+    hidden: Linear,
+    out: Linear,
+}
+
+#[network]
+impl Any {
+    fn new(channels: usize, rows: usize, hidden: usize, classes: usize) -> Self {
+        Self {
+            conv: Conv2d::infer(channels, 3).padding(1),
+            norm: BatchNorm2d::new(channels),
+            rows: Linear::infer(rows),
+            dropout: Dropout::new(0.3),
+            hidden: Linear::infer(hidden),
+            out: Linear::infer(classes),
+        }
+    }
+
+    fn forward(&self, x: Var) -> Var {
+        let x = self.norm.forward(self.conv.forward(x));
+        // The same statistics twice: a layer may be used again.
+        let x = self.norm.forward(x).gelu() + x * 0.5;
+        let x = self.rows.forward(x).tanh();
+        let x = self.hidden.forward(self.dropout.forward(x).flatten()).silu();
+        self.out.forward(x)
+    }
+}
+
+struct Batch {
+    images: Vec<f32>,
+    labels: Vec<f32>,
+}
+
+impl Feed for Batch {
+    fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
+        let from = if input == 0 { &self.images } else { &self.labels };
+        values.copy_from_slice(&from[image * values.len()..][..values.len()]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn gradients_and_updates_are_the_interpreters(
+        [channels, rows, hidden, classes] in [1_usize..10, 1_usize..20, 1_usize..30, 2_usize..12],
+        [height, width] in [1_usize..6, 1_usize..6],
+        batch in 2_usize..20,
+        seed in 0_u64..1000,
+    ) {
+        let network = Any::new(channels, rows, hidden, classes);
+        let image = Shape::image(2, height, width);
+        let graph = training_graph(&network, image, classes, 0.1).expect("the sizes fit");
+        let weights = Weights::new(&graph, seed);
+        let data = batch_of(batch, image, classes, seed);
+
+        let isa = Isa::detect();
+        let mut pool = Pool::new(2);
+        let mut executor = Executor::new(Plan::new(&graph, Options { batch, lanes: isa.lanes() }), isa, pool.threads());
+        executor.run(&mut pool, weights.all(), &data, seed, 7);
+
+        let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), seed, 7);
+        for (role, node) in &graph.outputs {
+            if matches!(role, Role::Loss | Role::Gradient(_) | Role::Update(_)) {
+                let (ours, theirs) = (executor.whole(role).expect("a whole output"), values[node.index()].data());
+                let largest = theirs.iter().fold(1e-2, |max: f64, x| max.max(x.abs()));
+                for (ours, theirs) in ours.iter().zip(theirs) {
+                    prop_assert!((f64::from(*ours) - theirs).abs() < 2e-3 * largest, "{role:?}: {ours}, reference {theirs}");
+                }
+            }
+        }
+    }
+}
+
+fn batch_of(batch: usize, image: Shape, classes: usize, seed: u64) -> Batch {
+    let mut random = lenslet_rng::Stream::new(seed, lenslet_rng::Purpose::Shapes, 1, 0);
+    let images = (0..batch * image.len()).map(|_| random.normal()).collect();
+    Batch { images, labels: (0..batch).map(|_| random.below(classes as u32) as f32).collect() }
+}
+
+fn feeds(data: &Batch, image: Shape) -> [Tensor<f64>; 2] {
+    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
+    [Tensor::new(image, wide(&data.images)), Tensor::new(Shape::scalar(true), wide(&data.labels))]
+}
+
+fn parameters(weights: &Weights) -> Vec<Tensor<f64>> {
+    let offsets = graph::offsets(weights.parameters());
+    let tensor = |(parameter, window): (&graph::Parameter, &[usize])| {
+        let values = &weights.all()[window[0]..window[1]];
+        Tensor::new(parameter.shape, values.iter().map(|&x| f64::from(x)).collect())
+    };
+    weights.parameters().iter().zip(offsets.windows(2)).map(tensor).collect()
+}
