@@ -9,6 +9,7 @@
 //! names, since a macro sees no types; where two types may be meant, the twin calls a method on `lenslet::Pair` and the
 //! compiler chooses. What stands for a user's token carries that token's span. This crate knows names of `lenslet`, no
 //! shapes.
+#![forbid(unsafe_code)]
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
