@@ -1,6 +1,6 @@
 //! Networks by name, and the sizes of their input as one types them.
 
-use lenslet::networks::{NAMES, NETWORKS, by_name};
+use lenslet::networks::{NAMES, by_name, find};
 use lenslet::{Network, Shape};
 
 use crate::failure::Failure;
@@ -18,8 +18,7 @@ pub(crate) fn help(what: &str) -> String {
 
 /// A network to be looked at, for its own input sizes or the ones given.
 pub(crate) fn named(name: &str, input: Option<Input>) -> Result<(Box<dyn Network + Send + Sync>, Shape), Failure> {
-    let standard = NETWORKS.iter().find(|network| network.name == name).map(|network| network.input);
-    let input = input.or(standard).unwrap_or([3, 32, 32]);
+    let input = input.unwrap_or(find(name)?.input);
     let network = by_name(name, input, CLASSES)?;
     let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend(impossible(input)))?;
     Ok((network, shape))

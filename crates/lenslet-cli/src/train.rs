@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lenslet::checkpoint::{Description, save};
 use lenslet::data::Dataset;
 use lenslet::metrics::Evaluation;
-use lenslet::networks::{NETWORKS, by_name};
+use lenslet::networks::{by_name, find};
 use lenslet::training::{Epoch, Watched};
 use lenslet::{Normalization, Settings, Shape, Trainer};
 use serde::Serialize;
@@ -28,12 +28,8 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     if let Some(out) = &options.out {
         check_free(out)?;
     }
-    let standard = NETWORKS.iter().find(|network| network.name == options.model).map(|network| network.input);
     // A name that does not exist is said before the data is read.
-    let Some(standard) = standard else {
-        by_name(&options.model, [3, 32, 32], 10)?;
-        return Err(Failure::Mend(format!("no network is named {}", options.model)));
-    };
+    let standard = find(&options.model)?.input;
     let data = data::load(&options.data)?;
     output::note(format_args!("data      {}", data::describe(&data)));
     let data = data::resized(data, &options.model, standard);
@@ -164,8 +160,7 @@ impl<'a> Run<'a> {
         for watched in &trained.watched {
             display.line(&describe_watched(watched));
         }
-        let watched = trained.watched.iter().map(WatchedLine::new).collect();
-        self.folder.append(&Metrics { line: &line, learning_rate: trained.rate, watched })?;
+        self.folder.append(&Metrics { line: &line, learning_rate: trained.rate, watched: &trained.watched })?;
         self.latest = Some(test);
         if self.options.json { output::json(&line) } else { Ok(()) }
     }
@@ -287,24 +282,8 @@ struct Metrics<'a> {
     #[serde(flatten)]
     line: &'a EpochLine,
     learning_rate: f32,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    watched: Vec<WatchedLine>,
-}
-
-#[derive(Serialize)]
-struct WatchedLine {
-    name: String,
-    shape: String,
-    mean: f32,
-    std: f32,
-    zeros: f32,
-}
-
-impl WatchedLine {
-    fn new(watched: &Watched) -> Self {
-        let Watched { name, shape, mean, std, zeros } = watched.clone();
-        Self { name, shape, mean, std, zeros }
-    }
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    watched: &'a [Watched],
 }
 
 impl EpochLine {

@@ -5,7 +5,7 @@
 //! Invariant: a legal plan (checked when the executor is made) is all that memory safety rests on.
 
 use lenslet_graph::Role;
-use lenslet_graph::plan::{Kernel, Operand, Place, Plan, Step, check};
+use lenslet_graph::plan::{Kernel, Move, Operand, Place, Plan, Step, check};
 
 use crate::kernels::{self, Call, Input, Tile};
 use crate::memory::{At, Memory, Views};
@@ -241,20 +241,25 @@ impl Run<'_> {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
             }
-            (Kernel::Rearrange { fill, moves }, _) => {
-                if let Some(value) = fill {
-                    output.fill(*value);
-                }
-                for copy in moves {
-                    // SAFETY: as above.
-                    let input = unsafe { self.views.input(&step.inputs[copy.input], at) };
-                    self.isa.run(kernels::rearrange::Rearrange { copy, input, output });
-                }
-            }
+            (Kernel::Rearrange { fill, moves }, _) => self.rearrange(step, *fill, moves, at, Vectors(self.isa)),
             (kernel, _) => {
                 let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
                 with_call(kernel, call, Vectors(self.isa));
             }
+        }
+    }
+
+    /// Copies one input after the other, of which there may be any number.
+    fn rearrange(&self, step: &Step, fill: Option<f32>, moves: &[Move], at: At, runner: impl Runner) {
+        // SAFETY: the plan was checked, and `at` is the caller's own.
+        let output = unsafe { self.views.output(&step.output, at) };
+        if let Some(value) = fill {
+            output.fill(value);
+        }
+        for copy in moves {
+            // SAFETY: as above.
+            let input = unsafe { self.views.input(&step.inputs[copy.input], at) };
+            runner.run(kernels::rearrange::Rearrange { copy, input, output });
         }
     }
 
@@ -314,18 +319,7 @@ impl Run<'_> {
                     _ => kernels::batch::batch_statistics(slots, output),
                 }
             }
-            Kernel::Rearrange { fill, moves } => {
-                // SAFETY: the plan was checked.
-                let output = unsafe { self.views.output(&step.output, at) };
-                if let Some(value) = fill {
-                    output.fill(*value);
-                }
-                for copy in moves {
-                    // SAFETY: the plan was checked.
-                    let input = unsafe { self.views.input(&step.inputs[copy.input], at) };
-                    OneLane.run(kernels::rearrange::Rearrange { copy, input, output });
-                }
-            }
+            Kernel::Rearrange { fill, moves } => self.rearrange(step, *fill, moves, at, OneLane),
             kernel => {
                 // SAFETY: the plan was checked.
                 let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };

@@ -4,6 +4,7 @@
 //! batch size that occurs.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use lenslet_cpu::{Executor, Feed, Isa, Pool};
 use lenslet_graph::plan::{Options, Plan};
@@ -43,15 +44,16 @@ impl Inference {
         self.classes
     }
 
-    /// Answers `images` images from `feed`, in batches; `answer` gets each image's number and logits, in order.
+    /// Answers `images` images from `feed`, in batches; `answer` gets each image's number and logits, in order, and may end it
+    /// early.
     pub fn run(
         &mut self,
         pool: &mut Pool,
         weights: &Weights,
         images: usize,
         feed: &dyn Feed,
-        mut answer: impl FnMut(usize, &[f32]),
-    ) {
+        mut answer: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut logits = vec![0.0; self.classes];
         for first in (0..images).step_by(BATCH) {
             let batch = BATCH.min(images - first);
@@ -63,9 +65,10 @@ impl Inference {
             executor.run(pool, weights.all(), &From { feed, first }, 0, 0);
             for image in 0..batch {
                 executor.image(&Role::Logits, image, &mut logits);
-                answer(first + image, &logits);
+                answer(first + image, &logits)?;
             }
         }
+        ControlFlow::Continue(())
     }
 }
 

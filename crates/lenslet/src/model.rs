@@ -1,5 +1,6 @@
 //! A trained network: its weights and all that is needed to ask it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use lenslet_cpu::{Feed, Pool};
@@ -54,7 +55,10 @@ impl Model {
         let table = self.description.normalization.table();
         let mut probabilities = vec![];
         let feed = OneImage { pixels, table: &table };
-        self.inference.run(&mut self.pool, &self.weights, 1, &feed, |_, logits| probabilities = softmax(logits));
+        let _ = self.inference.run(&mut self.pool, &self.weights, 1, &feed, |_, logits| {
+            probabilities = softmax(logits);
+            ControlFlow::Continue(())
+        });
         probabilities
     }
 }

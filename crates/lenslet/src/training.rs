@@ -19,7 +19,7 @@ use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::first_not_finite;
-use crate::inference::{BATCH, check_classes};
+use crate::inference::check_classes;
 use crate::metrics::{Evaluation, answer};
 use crate::schedule::{Rates, Schedule};
 use crate::{Error, Inference, Normalization, Optimizer, OptimizerState, Weights, normalization};
@@ -117,7 +117,7 @@ pub struct Progress {
 }
 
 /// What a watched value was like, over the last step of an epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Watched {
     /// The name it was watched under.
     pub name: String,
@@ -314,27 +314,15 @@ impl Trainer {
         evaluate(&mut self.inference, &mut self.pool, &self.weights, images, normalization)
     }
 
-    /// The same, batch by batch: `progress` is told how many images have been looked at, and may end it early, which
-    /// gives none.
+    /// The same; `progress` is told how many images have been looked at, and may end it early, which gives none.
     pub fn evaluate_while(
         &mut self,
         images: &Split,
         normalization: &Normalization,
-        mut progress: impl FnMut(usize) -> ControlFlow<()>,
+        progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Option<Evaluation> {
-        let table = normalization.table();
-        let all: Vec<u32> = (0..images.len() as u32).collect();
-        let mut evaluation = Evaluation::new(self.classes);
-        for chosen in all.chunks(BATCH) {
-            let feed = Images { images, table: &table, chosen: Chosen::Some(chosen) };
-            self.inference.run(&mut self.pool, &self.weights, chosen.len(), &feed, |image, logits| {
-                evaluation.add(logits, images.labels[chosen[image] as usize]);
-            });
-            if progress(evaluation.images).is_break() && evaluation.images < images.len() {
-                return None;
-            }
-        }
-        Some(evaluation)
+        let Self { inference, pool, weights, .. } = self;
+        evaluate_while(inference, pool, weights, images, normalization, progress)
     }
 
     fn rates(&self, steps_per_epoch: usize) -> Rates {
@@ -425,11 +413,26 @@ pub fn evaluate(
     images: &Split,
     normalization: &Normalization,
 ) -> Evaluation {
+    let all = evaluate_while(inference, pool, weights, images, normalization, |_| ControlFlow::Continue(()));
+    all.expect("nothing ends it early")
+}
+
+fn evaluate_while(
+    inference: &mut Inference,
+    pool: &mut Pool,
+    weights: &Weights,
+    images: &Split,
+    normalization: &Normalization,
+    mut progress: impl FnMut(usize) -> ControlFlow<()>,
+) -> Option<Evaluation> {
     let table = normalization.table();
     let feed = Images { images, table: &table, chosen: Chosen::All };
     let mut evaluation = Evaluation::new(inference.classes());
-    inference.run(pool, weights, images.len(), &feed, |image, logits| evaluation.add(logits, images.labels[image]));
-    evaluation
+    let _ = inference.run(pool, weights, images.len(), &feed, |image, logits| {
+        evaluation.add(logits, images.labels[image]);
+        progress(evaluation.images)
+    });
+    (evaluation.images == images.len()).then_some(evaluation)
 }
 
 /// The norm of all gradients together; not a number as soon as one gradient is none.

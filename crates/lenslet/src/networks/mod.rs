@@ -26,7 +26,7 @@ pub struct Named {
 }
 
 /// All networks that have a name.
-pub const NETWORKS: [Named; 3] = [
+pub static NETWORKS: [Named; 3] = [
     Named {
         name: "lesson",
         about: "two 5x5 convolutions and three dense layers, 62 thousand weights",
@@ -46,6 +46,14 @@ pub const NAMES: [&str; NETWORKS.len()] = {
     }
     names
 };
+
+/// What is known of the network called `name`.
+///
+/// # Errors
+/// If no network has that name.
+pub fn find(name: &str) -> Result<&'static Named, UnknownNetwork> {
+    NETWORKS.iter().find(|network| network.name == name).ok_or_else(|| UnknownNetwork { name: name.to_owned() })
+}
 
 /// The network called `name`, for C×H×W images and a number of classes.
 ///
