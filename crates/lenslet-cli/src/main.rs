@@ -20,7 +20,6 @@ mod run_folder;
 mod summary;
 mod table;
 mod train;
-mod train_options;
 
 use std::process::ExitCode;
 
@@ -44,7 +43,7 @@ Exit codes: 0 done; 2 something you can mend, said in one message; 1 a fault of 
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train_options::Train),
+    Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Summary(summary::Summary),

@@ -20,7 +20,7 @@ pub mod shapes;
 
 pub use error::{DataError, Fault, Kind, Place};
 pub use image::{Picture, read_image};
-pub use resize::resize;
+pub use resize::{Filter, resize};
 
 use error::list;
 use rayon::prelude::*;

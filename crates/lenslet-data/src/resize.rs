@@ -4,6 +4,17 @@
 //! *Invariant:* equal to Pillow on every byte. Hence its order (rows first, then columns, rounded to bytes between) and
 //! its fixed-point weights. The crate fast_image_resize was tried: when enlarging, one byte of four differs from Pillow's.
 
+use serde::{Deserialize, Serialize};
+
+/// How the pixels of another size are weighted, by Pillow's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// A triangle.
+    #[default]
+    Bilinear,
+}
+
 /// Fractional bits of a weight: eight bits of pixel and two of headroom are left in 32.
 const PRECISION: u32 = 32 - 8 - 2;
 

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use lenslet_data::Filter;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub struct Description {
     pub epoch: usize,
     /// Accuracy of these weights on the test images, from 0 to 1; none if training was stopped before it was known.
     pub test_accuracy: Option<f64>,
+    /// How images of other sizes are brought to `input`'s; the same must be done to those it is asked about.
+    #[serde(default)]
+    pub filter: Filter,
 }
 
 /// The metadata's key.

@@ -70,6 +70,7 @@ fn checkpoint(network: &dyn Network, data: &Dataset, threads: usize) -> Vec<u8> 
         data: "shapes".into(),
         epoch: 1,
         test_accuracy: None,
+        filter: Default::default(),
     };
     save(&path, &description, trainer.weights()).expect("the folder can be written to");
     std::fs::read(&path).expect("the checkpoint is there")

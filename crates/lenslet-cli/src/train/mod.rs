@@ -4,23 +4,29 @@
 //! and when training fails, from weights that the trainer vouches for.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lenslet::checkpoint::{Description, save};
-use lenslet::data::Dataset;
+use lenslet::data::{Dataset, Filter};
 use lenslet::metrics::Evaluation;
 use lenslet::networks::{by_name, find};
-use lenslet::training::{Epoch, Watched};
+use lenslet::training::Epoch;
 use lenslet::{Normalization, Settings, Shape, Trainer};
-use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{self, count, duration, percent};
 use crate::progress::Display;
 use crate::run_folder::{Config, RunFolder, check_free};
-use crate::train_options::{Train, describe};
 use crate::{data, report};
+
+mod lines;
+mod options;
+
+pub(crate) use options::Train;
+
+use lines::{Done, EpochLine, Metrics, describe_watched};
+use options::describe;
 
 pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     let settings = options.settings()?;
@@ -175,6 +181,7 @@ impl<'a> Run<'a> {
             data: self.options.data.clone(),
             epoch: self.epochs_done,
             test_accuracy,
+            filter: Filter::default(),
         };
         Ok(save(path, &description, self.trainer.weights())?)
     }
@@ -260,73 +267,4 @@ enum End {
     Interrupted { epoch: usize },
     /// A value was no number any more; the message says which.
     Failed(String),
-}
-
-/// An epoch, as `--json` prints it.
-#[derive(Serialize)]
-struct EpochLine {
-    event: &'static str,
-    epoch: usize,
-    train_loss: f64,
-    train_accuracy: f64,
-    test_loss: f64,
-    test_accuracy: f64,
-    images_per_second: f64,
-    /// Since training began.
-    seconds: f64,
-}
-
-/// The same for `metrics.jsonl`, which says more.
-#[derive(Serialize)]
-struct Metrics<'a> {
-    #[serde(flatten)]
-    line: &'a EpochLine,
-    learning_rate: f32,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    watched: &'a [Watched],
-}
-
-impl EpochLine {
-    fn new(done: &Epoch, test: &Evaluation, since: Duration) -> Self {
-        Self {
-            event: "epoch",
-            epoch: done.epoch,
-            train_loss: done.loss,
-            train_accuracy: done.accuracy,
-            test_loss: test.loss,
-            test_accuracy: test.accuracy(),
-            images_per_second: done.images_per_second,
-            seconds: since.as_secs_f64(),
-        }
-    }
-
-    /// `epoch  3/20  loss 1.2034  56.1 % right  test loss 1.1872  58.0 % right  31,204 images/s  4.2 s`.
-    fn text(&self, epochs: usize) -> String {
-        let width = epochs.to_string().len();
-        format!(
-            "epoch {:width$}/{epochs}  loss {:.4}  {:>6} right   test loss {:.4}  {:>6} right   {:>6} images/s  {}",
-            self.epoch,
-            self.train_loss,
-            percent(self.train_accuracy),
-            self.test_loss,
-            percent(self.test_accuracy),
-            count(self.images_per_second as u64),
-            duration(Duration::from_secs_f64(self.seconds)),
-        )
-    }
-}
-
-fn describe_watched(watched: &Watched) -> String {
-    let Watched { name, shape, mean, std, zeros } = watched;
-    format!("    {name}: {shape}, mean {mean:.4}, spread {std:.4}, {} zeros", percent(f64::from(*zeros)))
-}
-
-/// The end of a run, for `--json`.
-#[derive(Serialize)]
-struct Done<'a> {
-    event: &'static str,
-    test_accuracy: f64,
-    best_test_accuracy: f64,
-    seconds: f64,
-    run: &'a str,
 }
