@@ -1,13 +1,40 @@
 //! Data sets on their way to a network: loaded, looked at, and brought to the size that the network takes.
 
-use lenslet::data::{self, Dataset};
+use clap::Args;
+use lenslet::data::{Dataset, Filter, Options, cache_folder, load_with};
 
 use crate::failure::Failure;
 use crate::output::{self, count};
 
-/// Loads a data set in which there is something to do.
-pub(crate) fn load(what: &str) -> Result<Dataset, Failure> {
-    let data = data::load(what)?;
+/// How data are read, whatever they are read for.
+#[derive(Args)]
+pub(crate) struct Reading {
+    /// Leave out pictures that cannot be read; each is said.
+    #[arg(long)]
+    skip_bad: bool,
+    /// Decode the data anew, and do not keep the result for the next time [default: kept in LENSLET_CACHE, or the user's
+    /// cache folder].
+    #[arg(long)]
+    no_cache: bool,
+}
+
+/// What a network takes: channels, unless those of the data will do, height and width, and how pictures get there.
+pub(crate) struct Wanted {
+    pub(crate) channels: Option<usize>,
+    pub(crate) size: (usize, usize),
+    pub(crate) filter: Filter,
+}
+
+/// Pictures left out that are said one by one.
+const SAID: usize = 10;
+
+/// Loads a data set in which there is something to do, and says what came of it.
+pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dataset, Failure> {
+    let Wanted { channels, size, filter } = *wanted;
+    let cache = cache_folder().filter(|_| !reading.no_cache);
+    let options = Options { channels, size: Some(size), filter, skip_bad: reading.skip_bad, cache };
+    let loaded = load_with(what, &options)?;
+    let data = loaded.data;
     for (split, name) in [(&data.train, "to train on"), (&data.test, "to test on")] {
         if split.is_empty() {
             return Err(Failure::Mend(format!(
@@ -15,28 +42,26 @@ pub(crate) fn load(what: &str) -> Result<Dataset, Failure> {
             )));
         }
     }
+    output::note(format_args!("data      {}", describe(&data)));
+    for note in loaded.notes {
+        output::note(format_args!("note      {note}"));
+    }
+    for skipped in loaded.skipped.iter().take(SAID) {
+        output::note(format_args!("left out  {skipped}"));
+    }
+    if loaded.skipped.len() > SAID {
+        output::note(format_args!("left out  {} more, {} in all", loaded.skipped.len() - SAID, loaded.skipped.len()));
+    }
     Ok(data)
 }
 
-/// Brings all images to height and width of `input`, with a word about it.
-pub(crate) fn resized(data: Dataset, network: &str, [_, height, width]: [usize; 3]) -> Dataset {
-    if (data.height, data.width) != (height, width) {
-        let from = sizes(&data);
-        output::note(format_args!(
-            "note      the images of {} are resized from {from} to {}x{height}x{width}, which {network} takes",
-            data.name, data.channels
-        ));
-    }
-    data.resized(height, width)
-}
-
 /// `3x32x32`.
-pub(crate) fn sizes(data: &Dataset) -> String {
+fn sizes(data: &Dataset) -> String {
     format!("{}x{}x{}", data.channels, data.height, data.width)
 }
 
 /// `shapes: 10,000 images to train on, 2,000 to test on, 3x32x32, 10 classes`; a line that fits most terminals.
-pub(crate) fn describe(data: &Dataset) -> String {
+fn describe(data: &Dataset) -> String {
     format!(
         "{}: {} images to train on, {} to test on, {}, {} classes",
         data.name,

@@ -6,6 +6,7 @@ use clap::Args;
 use lenslet::Model;
 use serde::Serialize;
 
+use crate::data::{Reading, Wanted};
 use crate::failure::Failure;
 use crate::output::{self, percent};
 use crate::{data, report, run_folder};
@@ -20,6 +21,8 @@ pub(crate) struct Eval {
     /// Data set [default: the one it was trained on].
     #[arg(long)]
     data: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
     /// Print one JSON object instead.
     #[arg(long)]
     json: bool,
@@ -44,7 +47,9 @@ pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
     let mut model = Model::open(&path, threads)?;
     let description = model.description().clone();
     let name = options.data.as_ref().unwrap_or(&description.data);
-    let data = data::load(name)?;
+    let [channels, height, width] = description.input;
+    let wanted = Wanted { channels: Some(channels), size: (height, width), filter: description.filter };
+    let data = data::load(name, &options.reading, &wanted)?;
     if data.classes != description.classes {
         return Err(Failure::Mend(format!(
             "{}: the network knows {} classes ({}), but {name} has {} ({})\n  mend it: give the data set it was trained on",
@@ -55,15 +60,6 @@ pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
             data::some(&data.classes)
         )));
     }
-    if data.channels != description.input[0] {
-        return Err(Failure::Mend(format!(
-            "{}: the network takes images of {} channels, but {name} has {}",
-            path.display(),
-            description.input[0],
-            data.channels
-        )));
-    }
-    let data = data::resized(data, &description.network, description.input);
     let evaluation = model.evaluate(&data.test);
     if options.json {
         let (test_accuracy, test_loss) = (evaluation.accuracy(), evaluation.loss);

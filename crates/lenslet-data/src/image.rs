@@ -41,7 +41,7 @@ pub fn read_image(path: &Path, channels: usize, height: usize, width: usize) -> 
         let found = format!("one for {channels}×{height}×{width}");
         return Err(Fault::new(Kind::Mismatch, expected, found, fix).in_file(path));
     }
-    let bytes = crate::read_file(path)?;
+    let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
     let decoded = decode(&bytes).map_err(|fault| fault.in_file(path))?.with_channels(channels);
     let original = (decoded.height, decoded.width);
     let resized = original != (height, width);
@@ -61,7 +61,7 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     /// Grey to colour or colour to grey.
-    fn with_channels(self, channels: usize) -> Self {
+    pub(crate) fn with_channels(self, channels: usize) -> Self {
         let pixels = match (self.channels, channels) {
             (1, 3) => self.pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
             (3, 1) => self.pixels.chunks_exact(3).map(luminance).collect(),
@@ -74,6 +74,11 @@ impl Decoded {
     pub(crate) fn planes(&self) -> Vec<u8> {
         (0..self.channels).flat_map(|c| self.pixels.iter().skip(c).step_by(self.channels).copied()).collect()
     }
+}
+
+/// The plane of grey for a picture of three planes.
+pub(crate) fn grey(planes: &[u8], plane: usize) -> impl Iterator<Item = u8> {
+    (0..plane).map(move |i| luminance(&[planes[i], planes[plane + i], planes[2 * plane + i]]))
 }
 
 /// ITU-R 601-2 in 16-bit fixed point, Pillow's `L`.

@@ -4,31 +4,52 @@
 //! C×H×W; every picture of a [`Dataset`] has its size and every label names one of its classes. No input makes this
 //! crate panic, and memory is taken for what a file holds, never for what its headers claim.
 //!
-//! One file per format: [`mod@shapes`] (drawn here), `parquet/` (Hugging Face shards), `cifar_python` (with `pickle`) and
-//! `cifar_binary`; `image` decodes PNG and JPEG, `resize` is Pillow's filter, `error` makes the words.
-#![forbid(unsafe_code)]
+//! `load` is the way in: `find` says which format and which of the files, `cache` keeps what was decoded. One file per
+//! format: [`mod@shapes`] (drawn here), `parquet/` (Hugging Face shards), `cifar_python` (with `pickle`), `cifar_binary`,
+//! `idx`, `npz` (with `npy`) and `folder` (pictures by class). All read from `files`, a named set of files on disk or, out
+//! of an `archive`, in memory. `image` decodes pictures, `resize` is Pillow's filter, `split` divides what is not divided,
+//! `error` makes the words. `map`, which maps a file of the cache into memory, holds the only unsafe code.
+#![deny(unsafe_code)]
 
+mod archive;
+mod cache;
 mod cifar;
 mod cifar_binary;
 mod cifar_python;
 mod error;
+mod files;
+mod find;
+mod folder;
+#[doc(hidden)]
+pub mod fuzz;
+mod idx;
 mod image;
+mod load;
+mod map;
+mod names;
+mod npy;
+mod npz;
 mod parquet;
 mod pickle;
+mod pictures;
+mod pixels;
 mod resize;
 pub mod shapes;
+mod split;
 
+pub use cache::cache_folder;
 pub use error::{DataError, Fault, Kind, Place};
 pub use image::{Picture, read_image};
+pub use load::{Loaded, Options, load, load_with};
+pub use pixels::Pixels;
 pub use resize::{Filter, resize};
 
-use error::list;
 use rayon::prelude::*;
 use resize::Resizer;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The classes of CIFAR-10 in the order of its labels.
-const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+/// Labels without names may be below this: as many as ImageNet has.
+const MAX_UNNAMED: usize = 1_000;
 
 /// A data set in memory: pictures of one size, divided into those to learn from and those to be tested on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +74,7 @@ pub struct Dataset {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
     /// All pictures one after the other, each as C planes of H rows of W bytes.
-    pub images: Vec<u8>,
+    pub images: Pixels,
     /// The class of each picture.
     pub labels: Vec<u32>,
 }
@@ -80,6 +101,26 @@ impl Split {
 }
 
 impl Dataset {
+    /// The same data set in grey (1) or colour (3), as [`read_image`] converts pictures.
+    ///
+    /// # Panics
+    /// If `channels` is neither.
+    pub fn with_channels(self, channels: usize) -> Self {
+        assert!(matches!(channels, 1 | 3), "pictures have 1 or 3 channels, not {channels}");
+        let plane = self.height * self.width;
+        let convert = |split: Split| {
+            let images: Vec<u8> = match (self.channels, channels) {
+                (1, 3) => pictures::coloured(&split.images, plane),
+                (3, 1) => {
+                    split.images.chunks_exact(3 * plane).flat_map(|picture| image::grey(picture, plane)).collect()
+                }
+                _ => return split,
+            };
+            Split { images: images.into(), ..split }
+        };
+        Self { channels, train: convert(self.train), test: convert(self.test), ..self }
+    }
+
     /// The same data set with every picture brought to `height`×`width`, as [`resize()`] does it.
     ///
     /// # Panics
@@ -95,102 +136,10 @@ impl Dataset {
             let mut images = vec![0; split.len() * new];
             let pairs = split.images.par_chunks_exact(old).zip(images.par_chunks_exact_mut(new));
             pairs.for_each(|(image, resized)| resizer.resize(image, resized));
-            Split { images, ..split }
+            Split { images: images.into(), ..split }
         };
         Self { height, width, train: scale(self.train), test: scale(self.test), ..self }
     }
-}
-
-/// Loads a data set: `shapes`, the embedded one, or the path of a folder (a folder named `shapes` is `./shapes`).
-///
-/// A folder may hold `train-*.parquet` and `test-*.parquet` shards as Hugging Face writes them, the CIFAR-10 Python
-/// batches or the CIFAR-10 binary batches; it may also be the parent of one such folder.
-///
-/// ```
-/// let shapes = lenslet_data::load("shapes")?;
-/// assert_eq!((shapes.channels, shapes.height, shapes.width), (3, 32, 32));
-/// assert_eq!((shapes.train.len(), shapes.test.len()), (10_000, 2_000));
-/// # Ok::<(), lenslet_data::DataError>(())
-/// ```
-pub fn load(what: &str) -> Result<Dataset, DataError> {
-    if what == "shapes" {
-        return Ok(shapes::dataset());
-    }
-    let (format, folder) = find(Path::new(what))?;
-    match format {
-        Format::Parquet => parquet::load(&folder),
-        Format::CifarPython => cifar_python::load(&folder),
-        Format::CifarBinary => cifar_binary::load(&folder),
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Parquet,
-    CifarPython,
-    CifarBinary,
-}
-
-/// The format of a folder that holds the named files, if it is one we know.
-fn recognise(names: &[String]) -> Option<Format> {
-    let any = |test: fn(&str) -> bool| names.iter().any(|name| test(name));
-    if any(|name| name.ends_with(".parquet")) {
-        Some(Format::Parquet)
-    } else if any(|name| name.ends_with(".bin") && (name.starts_with("data_batch") || name == "test_batch.bin")) {
-        Some(Format::CifarBinary)
-    } else if any(|name| name.starts_with("data_batch_") || name == "test_batch") {
-        Some(Format::CifarPython)
-    } else {
-        None
-    }
-}
-
-/// The folder that holds the data, which is `root` or the only one of its subfolders that we know the format of.
-fn find(root: &Path) -> Result<(Format, PathBuf), DataError> {
-    if !root.exists() {
-        return Err(missing(root));
-    }
-    if !root.is_dir() {
-        let fix = "give the folder that it lies in, unpacked if it is an archive";
-        return Err(Fault::new(Kind::Unrecognised, "a folder with a data set", "a file", fix).in_file(root));
-    }
-    let names = names_in(root)?;
-    if let Some(format) = recognise(&names) {
-        return Ok((format, root.to_path_buf()));
-    }
-    let inside = |name: &String| {
-        let folder = root.join(name);
-        let names = folder.is_dir().then(|| names_in(&folder).ok())??;
-        Some((recognise(&names)?, folder))
-    };
-    let mut found: Vec<_> = names.iter().filter_map(inside).collect();
-    match found.len() {
-        0 => Err(Fault::new(
-            Kind::Unrecognised,
-            "Parquet shards (train-*.parquet, test-*.parquet), CIFAR-10 Python batches (data_batch_1 to data_batch_5, \
-             test_batch) or CIFAR-10 binary batches (data_batch_1.bin to data_batch_5.bin, test_batch.bin)",
-            list(&names),
-            "give a folder that holds one of these, or `shapes` for the embedded set",
-        )
-        .in_file(root)),
-        1 => Ok(found.remove(0)),
-        _ => {
-            let folders: Vec<_> = found.iter().map(|(_, folder)| folder.display().to_string()).collect();
-            let found = format!("{} of them ({})", folders.len(), list(&folders));
-            let fix = format!("give one of them, such as {}", folders[0]);
-            Err(Fault::new(Kind::Unrecognised, "one data set", found, fix).in_file(root))
-        }
-    }
-}
-
-/// The error for a path that does not exist: how far the path leads, and what is there instead.
-fn missing(path: &Path) -> DataError {
-    let near = path.ancestors().skip(1).find(|near| near.is_dir()).unwrap_or(Path::new(""));
-    let near = if near.as_os_str().is_empty() { Path::new(".") } else { near };
-    let names = names_in(near).unwrap_or_default();
-    let found = format!("nothing ({} exists and holds {})", near.display(), list(&names));
-    let fix = "give the path of a folder that exists, or `shapes` for the embedded set";
-    Fault::new(Kind::Missing, "a folder with a data set", found, fix).in_file(path)
 }
 
 /// The names in a folder, sorted, which for numbered shards is their official order.
@@ -201,15 +150,14 @@ fn names_in(folder: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-/// The bytes of a file of the data set in `folder`.
-fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|error| DataError::io(path, error))
-}
-
-/// A name for people: that of the folder itself, whatever the path to it looks like.
+/// A name for people: that of the folder itself, whatever the path to it looks like, unless all folders of its kind have
+/// that name.
 fn name_of(folder: &Path) -> String {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    full.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+    let mut names = full.iter().rev().map(|name| name.to_string_lossy());
+    let telling = names.find(|name| !["data", "default", "plain_text", "raw"].contains(&&**name));
+    telling.filter(|name| name != "/").map_or_else(|| "data".into(), |name| name.into_owned())
 }
 
 /// The label of picture `row` as an index into `classes` names, or why it is none.

@@ -101,7 +101,7 @@ fn split(number: u32, count: usize) -> Split {
         let mut random = Stream::new(SEED, Purpose::Shapes, number, index as u32);
         draw(index % CLASSES.len(), &mut random).store(&mut random, image);
     });
-    Split { images, labels: (0..count).map(|index| (index % CLASSES.len()) as u32).collect() }
+    Split { images: images.into(), labels: (0..count).map(|index| (index % CLASSES.len()) as u32).collect() }
 }
 
 /// A picture in the making: colours from 0 to 1, row by row.

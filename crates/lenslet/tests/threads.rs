@@ -52,8 +52,10 @@ fn one_and_two_and_five_threads_give_the_same_checkpoint() {
 fn checkpoint(network: &dyn Network, data: &Dataset, threads: usize) -> Vec<u8> {
     let images = 490;
     let pixels = data.channels * data.height * data.width;
-    let train =
-        Split { images: data.train.images[..images * pixels].to_vec(), labels: data.train.labels[..images].to_vec() };
+    let train = Split {
+        images: data.train.images[..images * pixels].to_vec().into(),
+        labels: data.train.labels[..images].to_vec(),
+    };
     let settings = Settings { seed: 3, ..Settings::default() };
     let mut trainer = Trainer::new(network, Shape::image(3, 32, 32), 10, settings, threads).expect("the sizes fit");
     let epoch = trainer.epoch(1, &train, &Normalization::half(3), |_| std::ops::ControlFlow::Continue(()));

@@ -13,6 +13,7 @@ use lenslet::networks::{by_name, find};
 use lenslet::training::Epoch;
 use lenslet::{Normalization, Settings, Shape, Trainer};
 
+use crate::data::Wanted;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{self, count, duration, percent};
@@ -36,9 +37,10 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     }
     // A name that does not exist is said before the data is read.
     let standard = find(&options.model)?.input;
-    let data = data::load(&options.data)?;
-    output::note(format_args!("data      {}", data::describe(&data)));
-    let data = data::resized(data, &options.model, standard);
+    let [_, height, width] = options.input.unwrap_or(standard);
+    let channels = options.input.map(|[channels, ..]| channels);
+    let wanted = Wanted { channels, size: (height, width), filter: Filter::default() };
+    let data = data::load(&options.data, &options.reading, &wanted)?;
     let mut run = Run::new(options, settings, threads, data)?;
     run.train()
 }

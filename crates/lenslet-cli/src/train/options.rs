@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use lenslet::{Optimizer, Schedule, Settings};
 
+use crate::data::Reading;
 use crate::failure::Failure;
 use crate::network;
 
@@ -14,9 +15,16 @@ use crate::network;
 pub(crate) struct Train {
     #[arg(long, default_value = "lesson", help = network::help("Network"))]
     pub(crate) model: String,
-    /// Data set: shapes (pictures that lenslet draws itself), or a folder with CIFAR-10 or Parquet files.
+    /// Data set: shapes (pictures that lenslet draws itself), or the path of one: a folder of pictures by class, CIFAR,
+    /// MNIST and the like, Parquet shards, .npz; packed or not.
     #[arg(long, default_value = "shapes")]
     pub(crate) data: String,
+    /// Size of the images that the network gets, as 3x64x64; those of another size are resized [default: the network's
+    /// own height and width, the channels of the data].
+    #[arg(long, value_name = "CxHxW", value_parser = network::parse_input)]
+    pub(crate) input: Option<network::Input>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Passes over the training images.
     #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
     epochs: u32,
@@ -70,6 +78,7 @@ Ctrl-C ends the run after the current step and keeps its checkpoints (exit code 
 Examples:
   lenslet train
   lenslet train --model resnet20 --data data/cifar10 --epochs 40 --lr 0.1 --schedule one-cycle
+  lenslet train --model resnet20 --data photos --input 3x64x64
   lenslet train --optimizer adamw --batch 128 --label-smoothing 0.1 --seed 7 --out runs/smooth";
 
 /// An optimizer's name.

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 /// The program, about to run in `folder`.
 fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lenslet"));
-    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    // Nothing is to come from or go to the cache of whoever runs the tests.
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).env("LENSLET_CACHE", "");
     command
 }
 

@@ -11,58 +11,77 @@ mod page;
 mod thrift;
 
 use crate::error::{DataError, Fault, Kind, Place, list};
-use crate::image::{Decoded, decode};
-use crate::{CIFAR10, Dataset, Split};
+use crate::files::Files;
+use crate::image::decode;
+use crate::load::{Options, Report};
+use crate::pictures::Pictures;
+use crate::split::{self, Part};
+use crate::{Dataset, MAX_UNNAMED, Split, names};
 use file::File;
 use page::Physical;
-use rayon::prelude::*;
-use std::path::Path;
 
 /// Where pictures may stand: their bytes in a struct, or bare.
 const IMAGE: [&[&str]; 4] = [&["image", "bytes"], &["img", "bytes"], &["image"], &["img"]];
-const LABEL: [&[&str]; 1] = [&["label"]];
-/// The splits by the words in a shard's name; the first that is there counts.
-const TRAIN: [&str; 1] = ["train"];
-const TEST: [&str; 5] = ["test", "validation", "valid", "val", "dev"];
-/// Labels without names may be below this: as many as ImageNet has.
-const MAX_UNNAMED: usize = 1_000;
-/// Pictures decoded at a time, in bytes.
-const DECODED_AT_ONCE: usize = 1 << 26;
+/// Of CIFAR-100's two labels the fine one counts.
+const LABEL: [&[&str]; 4] = [&["label"], &["labels"], &["fine_label"], &["target"]];
 /// Decoded pictures take at most so many times their file's size. Only a dictionary that repeats one picture without
 /// end gets there.
 const MAX_GROWTH: usize = 2_000;
 
-pub(crate) fn load(folder: &Path) -> Result<Dataset, DataError> {
-    let names = crate::names_in(folder)?;
-    let mut reader = Reader::default();
-    let train = reader.split(folder, &shards(folder, &names, &TRAIN)?)?;
-    let test = reader.split(folder, &shards(folder, &names, &TEST)?)?;
-    let [channels, height, width] = reader.size.unwrap_or_default();
-    let classes = reader.classes.unwrap_or_else(|| {
-        let most = train.labels.iter().chain(&test.labels).max().map_or(0, |&label| label + 1);
-        (0..most.max(10)).map(|class| class.to_string()).collect()
+pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Result<Dataset, DataError> {
+    let (train, test) = shards(files)?;
+    let mut reader = Reader { files, options, report, size: None, classes: None };
+    let mut train = reader.split(&train)?;
+    let mut test = test.map(|test| reader.split(&test)).transpose()?;
+    let (size, classes) = (reader.size.unwrap_or_default(), reader.classes);
+    // A coloured picture in one of the splits makes all of them coloured.
+    for (split, own) in [Some(&mut train), test.as_mut()].into_iter().flatten() {
+        if *own != size {
+            split.images = crate::pictures::coloured(&split.images, size[1] * size[2]).into();
+        }
+    }
+    let [channels, height, width] = size;
+    let (train, test) = (train.0, test.map(|test| test.0));
+    let classes = classes.unwrap_or_else(|| {
+        let labels = train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
+        names::numbers((labels.max().map_or(0, |&label| label as usize + 1)).max(10))
     });
-    Ok(Dataset { name: crate::name_of(folder), classes, channels, height, width, train, test })
+    let divided = test.is_some();
+    let test = test.unwrap_or_default();
+    let data = Dataset { name: crate::name_of(files.root()), classes, channels, height, width, train, test };
+    if divided {
+        return Ok(data);
+    }
+    report.note(split::NOTE);
+    split::divide(data).map_err(|fault| fault.in_file(files.root()))
 }
 
-/// The shards of the first of these splits that is there, all of them.
-fn shards<'n>(folder: &Path, names: &'n [String], splits: &[&str]) -> Result<Vec<&'n str>, DataError> {
-    let of_split = |split: &str| -> Vec<&str> {
-        let has_word = |name: &&str| name.split(|c: char| !c.is_alphanumeric()).any(|word| word == split);
-        names.iter().map(String::as_str).filter(|name| name.ends_with(".parquet")).filter(has_word).collect()
+/// The shards to learn from and those to be tested on, all of them; if no name speaks of a split, all are to learn from.
+fn shards(files: &Files) -> Result<(Vec<&str>, Option<Vec<&str>>), DataError> {
+    let shards = || files.names().iter().map(String::as_str).filter(|name| name.ends_with(".parquet"));
+    let of = |part: Option<Part>| -> Option<Vec<&str>> {
+        let shards: Vec<_> = shards().filter(|name| Part::of(name) == part).collect();
+        (!shards.is_empty()).then_some(shards)
     };
-    let found = splits.iter().map(|split| of_split(split)).find(|shards| !shards.is_empty()).ok_or_else(|| {
-        let fix = format!("name the shards of that split {}-00000-of-00001.parquet and so on", splits[0]);
-        let expected = format!("Parquet shards with `{}` in their names", splits.join("` or `"));
-        Fault::new(Kind::Missing, expected, list(names), fix).in_file(folder)
+    let test = of(Some(Part::Test)).or_else(|| of(Some(Part::Validation)));
+    let train = match of(Some(Part::Train)) {
+        None if test.is_none() => of(None),
+        train => train,
+    };
+    let train = train.ok_or_else(|| {
+        let fix = "name the shards of that split train-00000-of-00001.parquet and so on";
+        let found = list(&shards().collect::<Vec<_>>());
+        let expected = "Parquet shards with `train` in their names";
+        Fault::new(Kind::Missing, expected, found, fix).in_file(files.root())
     })?;
-    if let Some(claimed) = numbered_of(found[0]).filter(|&claimed| claimed != found.len()) {
-        let fix = "fetch the shards that are missing, or remove those of another version";
-        return Err(
-            Fault::new(Kind::Missing, format!("{claimed} shards like {}", found[0]), list(&found), fix).in_file(folder)
-        );
+    for shards in [Some(&train), test.as_ref()].into_iter().flatten() {
+        if let Some(claimed) = numbered_of(shards[0]).filter(|&claimed| claimed != shards.len()) {
+            let fix = "fetch the shards that are missing, or remove those of another version";
+            let expected = format!("{claimed} shards like {}", shards[0]);
+            return Err(Fault::new(Kind::Missing, expected, list(shards), fix).in_file(files.root()));
+        }
     }
-    Ok(found)
+    Ok((train, test))
 }
 
 /// 3, of "train-00000-of-00003.parquet".
@@ -71,93 +90,83 @@ fn numbered_of(name: &str) -> Option<usize> {
 }
 
 /// What the shards of a data set have in common; the first one read decides.
-#[derive(Default)]
-struct Reader {
+struct Reader<'o> {
+    files: &'o Files,
+    options: &'o Options,
+    report: &'o mut Report,
     size: Option<[usize; 3]>,
     classes: Option<Vec<String>>,
 }
 
-impl Reader {
-    fn split(&mut self, folder: &Path, shards: &[&str]) -> Result<Split, DataError> {
-        let mut split = Split::default();
+impl Reader<'_> {
+    /// The rows of some shards, and the size of their pictures.
+    fn split(&mut self, shards: &[&str]) -> Result<(Split, [usize; 3]), DataError> {
+        let mut pictures = Pictures::new(self.options, self.size);
+        let mut labels = Vec::new();
         for name in shards {
-            let path = folder.join(name);
-            let bytes = crate::read_file(&path)?;
-            self.shard(&bytes, &mut split).map_err(|fault| fault.in_file(&path))?;
+            let path = self.files.path(name);
+            let bytes = self.files.read(name)?;
+            let mut skipped = Vec::new();
+            self.shard(&bytes, &mut pictures, &mut labels, &mut skipped).map_err(|fault| fault.in_file(&path))?;
+            for fault in skipped {
+                self.report.skip(self.options, fault.in_file(&path))?;
+            }
         }
-        if split.is_empty() {
+        let Some(size) = pictures.size.filter(|_| !labels.is_empty()) else {
             let fix = "write the data set with at least one picture in each split";
             let fault = Fault::new(Kind::Missing, "at least one row", format!("none in {}", list(shards)), fix);
-            return Err(fault.in_file(folder));
-        }
-        Ok(split)
+            return Err(fault.in_file(self.files.root()));
+        };
+        self.size = Some(size);
+        Ok((Split { images: pictures.pixels.into(), labels }, size))
     }
 
-    fn shard(&mut self, bytes: &[u8], split: &mut Split) -> Result<(), Fault> {
+    fn shard(
+        &mut self,
+        bytes: &[u8],
+        pictures: &mut Pictures,
+        labels: &mut Vec<u32>,
+        skipped: &mut Vec<Fault>,
+    ) -> Result<(), Fault> {
         let file = File::open(bytes)?;
         let image = file.column("a column of pictures", &IMAGE, &[Physical::Binary])?;
         let label = file.column("a column of labels", &LABEL, &[Physical::Int64, Physical::Int32])?;
         if self.classes.is_none() {
             self.classes = class_names(&file, file.name(label));
         }
-        let most = split.images.len() + bytes.len() * MAX_GROWTH;
+        pictures.most = pictures.pixels.len() + bytes.len() * MAX_GROWTH;
         for group in file.row_groups()? {
-            let mut pictures = group.column(image)?;
-            while let Some(page) = pictures.next_page()? {
-                self.pictures(&page.binaries()?, page.first_row(), most, &mut split.images)?;
+            let mut kept = vec![true; group.rows];
+            let mut column = group.column(image)?;
+            while let Some(page) = column.next_page()? {
+                let (files, first) = (page.binaries()?, page.first_row());
+                let at = |i: usize, fault: Fault| fault.at(Place::Row(first + i));
+                let decode = |i: usize| decode(files[i]).map_err(|fault| at(i, fault));
+                pictures.extend(files.len(), decode, at, |i, fault| {
+                    // Pictures that do not fit together are none to be left out.
+                    if !self.options.skip_bad || fault.kind == Kind::Mismatch {
+                        return Err(fault);
+                    }
+                    kept[first - group.first_row + i] = false;
+                    skipped.push(fault);
+                    Ok(())
+                })?;
             }
-            // CIFAR-10, whose shards may lack the names, is the one set that calls its pictures `img`.
-            if self.classes.is_none() && file.name(image) == "img" && self.size == Some([3, 32, 32]) {
-                self.classes = Some(CIFAR10.map(String::from).into());
+            // CIFAR-10 and CIFAR-100, whose shards may lack the names, are the sets that call their pictures `img`.
+            if self.classes.is_none() && file.name(image) == "img" {
+                self.classes = known(file.name(label), pictures.size);
             }
             let classes = self.classes.as_ref().map_or(MAX_UNNAMED, Vec::len);
-            let mut labels = group.column(label)?;
-            while let Some(page) = labels.next_page()? {
+            let mut column = group.column(label)?;
+            while let Some(page) = column.next_page()? {
                 for (row, value) in (page.first_row()..).zip(page.integers()?) {
-                    split.labels.push(crate::label(value, classes, row)?);
+                    let label = crate::label(value, classes, row)?;
+                    labels.extend(kept[row - group.first_row].then_some(label));
                 }
             }
         }
         Ok(())
     }
-
-    /// Decodes a page's pictures on all cores and appends them to `images`, which may grow to `most` bytes.
-    fn pictures(&mut self, files: &[&[u8]], first_row: usize, most: usize, images: &mut Vec<u8>) -> Result<(), Fault> {
-        let Some(first) = files.first() else { return Ok(()) };
-        let size = match self.size {
-            Some(size) => size,
-            None => *self.size.insert(size_of(&decode(first).map_err(|fault| fault.at(Place::Row(first_row)))?)),
-        };
-        let bytes = size.iter().product::<usize>();
-        let at_once = (DECODED_AT_ONCE / bytes).clamp(1, 1024);
-        for (part, files) in files.chunks(at_once).enumerate() {
-            if images.len() + files.len() * bytes > most {
-                let found = format!("pictures that unfold to more than {MAX_GROWTH} times its size");
-                return Err(Fault::damaged("a file of pictures", found));
-            }
-            let planes = |(i, file): (usize, &&[u8])| {
-                picture(file, size).map_err(|fault| fault.at(Place::Row(first_row + part * at_once + i)))
-            };
-            let decoded = files.par_iter().enumerate().map(planes).collect::<Result<Vec<_>, _>>()?;
-            decoded.iter().for_each(|planes| images.extend_from_slice(planes));
-        }
-        Ok(())
-    }
-}
-
-fn picture(file: &[u8], size: [usize; 3]) -> Result<Vec<u8>, Fault> {
-    let decoded = decode(file)?;
-    let found = size_of(&decoded);
-    if found == size {
-        return Ok(decoded.planes());
-    }
-    let text = |[c, h, w]: [usize; 3]| format!("{c}×{h}×{w}");
-    let fix = "bring all pictures to one size and mode before writing the file";
-    Err(Fault::new(Kind::Mismatch, format!("a picture of {} like the first", text(size)), text(found), fix))
-}
-
-fn size_of(decoded: &Decoded) -> [usize; 3] {
-    [decoded.channels, decoded.height, decoded.width]
 }
 
 /// The names of the classes from the metadata that the library `datasets` writes, if there.
@@ -165,4 +174,13 @@ fn class_names(file: &File, label: &str) -> Option<Vec<String>> {
     let metadata: serde_json::Value = serde_json::from_str(file.metadata("huggingface")?).ok()?;
     let names = metadata["info"]["features"][label]["names"].as_array()?;
     names.iter().map(|name| Some(name.as_str()?.to_string())).collect()
+}
+
+/// The classes of CIFAR-10 and CIFAR-100, told apart by what they call their labels.
+fn known(label: &str, size: Option<[usize; 3]>) -> Option<Vec<String>> {
+    match label {
+        "label" if size == Some([3, 32, 32]) => Some(names::owned(&names::CIFAR10)),
+        "fine_label" => Some(names::owned(&names::CIFAR100)),
+        _ => None,
+    }
 }

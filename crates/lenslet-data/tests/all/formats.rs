@@ -9,13 +9,13 @@ fn load_fixture(name: &str) -> Dataset {
 /// The rows that pyarrow read from these shards.
 fn rows(shards: &[&str]) -> Split {
     let all = expected("parquet");
-    let mut split = Split::default();
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
     for shard in shards {
         let rows = &all[shard];
-        split.labels.extend(rows["labels"].as_array().unwrap().iter().map(|label| number(label) as u32));
-        rows["images"].as_array().unwrap().iter().for_each(|image| split.images.extend(bytes(image)));
+        labels.extend(rows["labels"].as_array().unwrap().iter().map(|label| number(label) as u32));
+        rows["images"].as_array().unwrap().iter().for_each(|image| images.extend(bytes(image)));
     }
-    split
+    Split { images: images.into(), labels }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn paths() {
     check(
         &format!("{}/notes.txt", folder.path()),
         Kind::Unrecognised,
-        "DATA: expected a folder with a data set, found a file; give the folder that it lies in, unpacked if it is an archive",
+        "DATA: expected a folder with a data set, an archive (tar, tar.gz) or .npz, found a file; give the folder that it lies in",
     );
     check(
         folder.path(),
@@ -38,7 +38,7 @@ fn paths() {
     check(
         folder.path(),
         Kind::Unrecognised,
-        "DATA: expected Parquet shards (train-*.parquet, test-*.parquet), CIFAR-10 Python batches (data_batch_1 to data_batch_5, test_batch) or CIFAR-10 binary batches (data_batch_1.bin to data_batch_5.bin, test_batch.bin), found notes.txt; give a folder that holds one of these, or `shapes` for the embedded set",
+        "DATA: expected a folder of pictures for each class, Parquet shards (train-*.parquet, test-*.parquet), CIFAR-10 or CIFAR-100 batches, idx files (train-images-idx3-ubyte and so on), an .npz file, or an archive (tar, tar.gz) of one of these, found notes.txt; give a folder that holds one of these, or `shapes` for the embedded set",
     );
 }
 
@@ -46,9 +46,9 @@ fn paths() {
 fn splits() {
     let named = read("parquet/named/test-00000-of-00001.parquet");
     check(
-        Folder::new("no-test").with("train.parquet", &named).path(),
+        Folder::new("no-train").with("test.parquet", &named).path(),
         Kind::Missing,
-        "DATA: expected Parquet shards with `test` or `validation` or `valid` or `val` or `dev` in their names, found train.parquet; name the shards of that split test-00000-of-00001.parquet and so on",
+        "DATA: expected Parquet shards with `train` in their names, found test.parquet; name the shards of that split train-00000-of-00001.parquet and so on",
     );
     check(
         Folder::new("no-shard").with("train-00000-of-00002.parquet", &named).path(),
@@ -80,7 +80,7 @@ fn parquet() {
         (
             "text_label",
             Kind::Missing,
-            "DATA/train.parquet: expected a column of labels named `label`, found the columns `img.bytes` (Binary), `img.path` (Binary), `label` (Binary), `score` (of another type); rename the column to `label` and write it with that type",
+            "DATA/train.parquet: expected a column of labels named `label` or `labels` or `fine_label` or `target`, found the columns `img.bytes` (Binary), `img.path` (Binary), `label` (Binary), `score` (of another type); rename the column to `label` and write it with that type",
         ),
         (
             "null_label",
@@ -95,7 +95,7 @@ fn parquet() {
         (
             "mixed",
             Kind::Mismatch,
-            "DATA/train.parquet, row 3 (counted from 0): expected a picture of 1×4×6 like the first, found 3×3×5; bring all pictures to one size and mode before writing the file",
+            "DATA/train.parquet, row 3 (counted from 0): expected a picture of 1×4×6 like the first, found 3×3×5; bring all pictures to one size before writing the file, or ask for one (--input 3x64x64)",
         ),
         (
             "brotli",
@@ -145,7 +145,7 @@ fn batches() {
     check(
         python_batches("wrong-pickle", &read("pickles/meta")).path(),
         Kind::Mismatch,
-        "DATA/data_batch_1: expected a dictionary with a list `labels`, found a pickle without; give the folder `cifar-10-batches-py` of CIFAR-10 as it comes from the archive",
+        "DATA/data_batch_1: expected a dictionary with a list `labels`, found a pickle without; give the folder of CIFAR-10 or CIFAR-100 as it comes from the archive",
     );
 }
 

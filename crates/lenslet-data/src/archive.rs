@@ -1,0 +1,133 @@
+//! Archives: tar and tar.gz to files in memory, and gzip alone.
+//!
+//! *Invariant:* what unfolds is counted as it comes; neither a member's size nor a gzip trailer is believed. A file may
+//! unfold to [`MAX_RATIO`] times its length, which pictures never do, and a bomb is refused there. Members are plain files
+//! inside the archive: links, devices, sparse files and paths that lead out of it are refused. Nothing is written to disk.
+use crate::error::{DataError, Fault, Kind, Place};
+use crate::files::{Files, Members, hidden};
+use flate2::read::MultiGzDecoder;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+/// How many times its length a compressed file may unfold to; deflate itself gets to 1,032.
+const MAX_RATIO: u64 = 200;
+/// What any file may unfold to, however short.
+const ALWAYS: u64 = 1 << 26;
+
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+
+/// How many bytes a compressed file of a length may unfold to.
+pub(crate) fn most_of(length: u64) -> u64 {
+    length.saturating_mul(MAX_RATIO).saturating_add(ALWAYS)
+}
+
+/// Whether a file of this name is taken for an archive.
+pub(crate) fn is_archive(name: &str) -> bool {
+    [".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
+}
+
+/// The members of an archive on disk.
+pub(crate) fn open(path: &Path) -> Result<Files, DataError> {
+    let open = || -> io::Result<_> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut start = [0; 2];
+        let read = file.read(&mut start)?;
+        Ok((io::Cursor::new(start).take(read as u64).chain(file), length, start == GZIP))
+    };
+    let (file, length, packed) = open().map_err(|error| DataError::io(path, error))?;
+    unpack(path, BufReader::new(file), length, packed).map_err(|fault| fault.in_file(path))
+}
+
+/// The members of an archive in memory.
+pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Files, Fault> {
+    unpack(path, bytes, bytes.len() as u64, bytes.starts_with(&GZIP))
+}
+
+fn unpack(path: &Path, file: impl Read, length: u64, packed: bool) -> Result<Files, Fault> {
+    let (members, folders) = if packed {
+        members(MultiGzDecoder::new(file), most_of(length))?
+    } else {
+        members(file, length.saturating_add(1))?
+    };
+    Ok(Files::in_memory(path, members, folders))
+}
+
+/// A gzip file's content.
+pub(crate) fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    read_up_to(MultiGzDecoder::new(bytes), most_of(bytes.len() as u64))
+        .map_err(|error| Fault::damaged("a gzip file", format!("\"{error}\"")))?
+        .ok_or_else(|| bomb(bytes.len() as u64))
+}
+
+/// All that a decompressor yields, or nothing if that is more than `most`.
+pub(crate) fn read_up_to(reader: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    reader.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
+}
+
+/// The refusal of a file that unfolds without end.
+pub(crate) fn bomb(length: u64) -> Fault {
+    let expected = format!("a compressed file that unfolds to at most {} bytes", most_of(length));
+    let fix = "the file is damaged or made to fill memory: fetch it again, or give the data unpacked";
+    Fault::new(Kind::Unsupported, expected, "more", fix)
+}
+
+fn members(file: impl Read, most: u64) -> Result<(Members, BTreeSet<String>), Fault> {
+    let mut archive = tar::Archive::new(file.take(most));
+    let read = each_member(&mut archive);
+    let mut rest = archive.into_inner();
+    // A gzip file's checksum stands behind the archive's end.
+    let drained = io::copy(&mut rest, &mut io::sink());
+    if rest.limit() == 0 {
+        let expected = format!("an archive that unfolds to less than {most} bytes");
+        let fix = "the file is damaged or made to fill memory: fetch it again, or give the data unpacked";
+        return Err(Fault::new(Kind::Unsupported, expected, "more", fix));
+    }
+    let members = read?;
+    drained.map_err(|error| Fault::damaged("a tar archive", format!("\"{error}\"")))?;
+    Ok(members)
+}
+
+fn each_member(archive: &mut tar::Archive<impl Read>) -> Result<(Members, BTreeSet<String>), Fault> {
+    let damaged = |error: io::Error| Fault::damaged("a tar archive", format!("\"{error}\""));
+    let (mut members, mut folders) = (Members::new(), BTreeSet::new());
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let place = Place::Byte(usize::try_from(entry.raw_header_position()).unwrap_or(usize::MAX));
+        let name = name(&entry.path_bytes()).map_err(|fault| fault.at(place))?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            let visible = !name.is_empty() && !name.split('/').any(hidden);
+            folders.extend(visible.then_some(name));
+        } else if kind.is_file() {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(|error| damaged(error).at(place))?;
+            if bytes.len() as u64 != entry.size() {
+                let expected = format!("{} bytes of `{name}`", entry.size());
+                return Err(Fault::damaged(expected, bytes.len().to_string()).at(place));
+            }
+            members.insert(name, bytes);
+        } else if !kind.is_pax_global_extensions() {
+            let fix = "pack the files themselves: tar --dereference --hard-dereference, without --sparse";
+            let found = format!("`{name}`, which is a {kind:?}");
+            return Err(Fault::new(Kind::Unsupported, "an archive of files and folders", found, fix).at(place));
+        }
+    }
+    Ok((members, folders))
+}
+
+/// A member's name without `./`; or why it may not be read.
+fn name(path: &[u8]) -> Result<String, Fault> {
+    let text = String::from_utf8_lossy(path);
+    if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+        let fix = "do not use this archive unless you trust its author: unpacking it would write elsewhere";
+        let expected = "an archive whose files lie within it";
+        return Err(Fault::new(Kind::Unsupported, expected, format!("the path `{text}`"), fix));
+    }
+    let parts: Vec<_> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    Ok(parts.join("/"))
+}

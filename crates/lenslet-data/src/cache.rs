@@ -1,0 +1,172 @@
+//! Data sets that took work to decode, kept in the user's cache folder and mapped into memory the next time.
+//!
+//! *Invariant:* a file of the cache is written under another name, brought to disk and renamed, and never changed: under
+//! its own name it is complete. It is used only if it was made by this version of the decoder, from the same path, options
+//! and files (names, lengths, times), and if its length is what its header says; else it is as if it were not there. A
+//! cache that does not work costs time, never data.
+//!
+//! The file: a magic number, the length of the header (8 bytes, lowest first), the header as JSON, zeros up to a multiple
+//! of [`ALIGN`], the pixels of both splits, the labels of both (4 bytes each, lowest first), the magic number again.
+use crate::files::Files;
+use crate::load::{Options, Report};
+use crate::map::Map;
+use crate::pixels::Pixels;
+use crate::{Dataset, Split};
+use serde::{Deserialize, Serialize};
+use std::collections::hash_map::DefaultHasher;
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// To be changed whenever the same files would be decoded to other bytes, or this file's form changes.
+const VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"lenslet\x01";
+/// A page of memory on most machines.
+const ALIGN: usize = 4096;
+
+/// The folder where decoded data sets are usually kept: what `LENSLET_CACHE` says, none if that is empty, else `lenslet` in
+/// the user's cache folder (on Linux `$XDG_CACHE_HOME` or `~/.cache`).
+pub fn cache_folder() -> Option<PathBuf> {
+    match std::env::var_os("LENSLET_CACHE") {
+        Some(folder) => (!folder.is_empty()).then(|| folder.into()),
+        None => dirs::cache_dir().map(|folder| folder.join("lenslet")),
+    }
+}
+
+/// The place in the cache for one data set.
+pub(crate) struct Cache {
+    file: PathBuf,
+    source: Source,
+}
+
+/// What the pixels were made from and how; equal means that they would be made the same again.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
+    version: u32,
+    path: String,
+    options: String,
+    stamp: u64,
+}
+
+/// What is in a file beside pixels and labels.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    source: Source,
+    name: String,
+    classes: Vec<String>,
+    size: [usize; 3],
+    /// Pictures of each split.
+    counts: [usize; 2],
+    report: Report,
+}
+
+impl Cache {
+    /// Where the data set at `path`, which consists of these files, would be kept.
+    pub(crate) fn of(path: &Path, files: &Files, options: &Options) -> Option<Self> {
+        let folder = options.cache.as_ref()?;
+        let full = path.canonicalize().ok()?;
+        let Options { channels, size, filter, skip_bad, cache: _ } = options;
+        let options = format!("{channels:?} {size:?} {filter:?} {skip_bad}");
+        let source = Source { version: VERSION, path: full.to_string_lossy().into(), options, stamp: files.stamp() };
+        let mut hasher = DefaultHasher::new();
+        (&source.path, &source.options).hash(&mut hasher);
+        let name: String =
+            crate::name_of(path).chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+        Some(Self { file: folder.join(format!("{name}-{:016x}.pixels", hasher.finish())), source })
+    }
+
+    /// The data set, if the cache has it.
+    pub(crate) fn read(&self) -> Option<(Dataset, Report)> {
+        let map = Map::of_cache(&File::open(&self.file).ok()?).ok()?;
+        let (header, start) = header(&map)?;
+        let layout = Layout::new(&header, start)?;
+        if header.source != self.source || layout.end != map.len() || !map.ends_with(MAGIC) {
+            return None;
+        }
+        let map = Arc::new(map);
+        let split = |part: usize| {
+            let (labels, _) = map[layout.labels[part].clone()].as_chunks::<4>();
+            let labels: Vec<u32> = labels.iter().map(|label| u32::from_le_bytes(*label)).collect();
+            let valid = labels.iter().all(|&label| (label as usize) < header.classes.len());
+            valid.then(|| Split { images: Pixels::mapped(&map, layout.pixels[part].clone()), labels })
+        };
+        let (train, test) = (split(0)?, split(1)?);
+        let Header { name, classes, size: [channels, height, width], report, .. } = header;
+        Some((Dataset { name, classes, channels, height, width, train, test }, report))
+    }
+
+    /// Keeps a data set; the error is a sentence for people.
+    pub(crate) fn write(self, data: &Dataset, report: &Report) -> Result<(), String> {
+        let Self { file, source } = self;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        write(folder, &file, source, data, report).map_err(|error| {
+            format!(
+                "the decoded pictures could not be kept in {} ({error}): they are decoded anew each time",
+                folder.display()
+            )
+        })
+    }
+}
+
+fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Report) -> io::Result<()> {
+    let header = Header {
+        source,
+        name: data.name.clone(),
+        classes: data.classes.clone(),
+        size: [data.channels, data.height, data.width],
+        counts: [data.train.len(), data.test.len()],
+        report: Report { skipped: report.skipped.clone(), notes: report.notes.clone() },
+    };
+    let header = serde_json::to_vec(&header)?;
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    out.write_all(MAGIC)?;
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    let start = 16 + header.len();
+    out.write_all(&vec![0; start.next_multiple_of(ALIGN) - start])?;
+    let splits = [&data.train, &data.test];
+    splits.iter().try_for_each(|split| out.write_all(&split.images))?;
+    let labels: Vec<u8> = splits.iter().flat_map(|split| &split.labels).flat_map(|label| label.to_le_bytes()).collect();
+    out.write_all(&labels)?;
+    out.write_all(MAGIC)?;
+    out.flush()?;
+    drop(out);
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The header, and where it ends.
+fn header(bytes: &[u8]) -> Option<(Header, usize)> {
+    let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    Some((serde_json::from_slice(rest.get(..length)?).ok()?, 16 + length))
+}
+
+/// Where pixels and labels of both splits lie, and where the file ends.
+struct Layout {
+    pixels: [Range<usize>; 2],
+    labels: [Range<usize>; 2],
+    end: usize,
+}
+
+impl Layout {
+    fn new(header: &Header, start: usize) -> Option<Self> {
+        let picture = header.size.iter().try_fold(1_usize, |product, &side| product.checked_mul(side))?;
+        let mut at = start.checked_next_multiple_of(ALIGN)?;
+        let mut range = |count: usize, bytes: usize| {
+            let from = at;
+            at = at.checked_add(count.checked_mul(bytes)?)?;
+            Some(from..at)
+        };
+        let [train, test] = header.counts;
+        let pixels = [range(train, picture)?, range(test, picture)?];
+        let labels = [range(train, 4)?, range(test, 4)?];
+        Some(Self { pixels, labels, end: at.checked_add(MAGIC.len())? })
+    }
+}

@@ -1,0 +1,118 @@
+//! Pictures that are files of their own, on their way into a data set: decoded on all cores, brought to one size, kept in
+//! order.
+//!
+//! *Invariant:* a worker reads a file, decodes it, resizes it and lets go of the original, so memory holds the result and
+//! one original per core. All pictures end with the same channels and size: a grey one among coloured ones becomes
+//! coloured, but nothing is resized unless a size was asked for.
+use crate::error::{Fault, Kind};
+use crate::image::Decoded;
+use crate::load::Options;
+use crate::resize::Resizer;
+use rayon::prelude::*;
+
+/// Pictures decoded at a time, in bytes.
+const AT_ONCE: usize = 1 << 26;
+
+/// Pictures of one size, one after the other.
+pub(crate) struct Pictures<'o> {
+    options: &'o Options,
+    /// That of all of them, by the first.
+    pub(crate) size: Option<[usize; 3]>,
+    pub(crate) pixels: Vec<u8>,
+    /// How many bytes they may come to.
+    pub(crate) most: usize,
+}
+
+/// One picture as planes.
+struct Fitted {
+    size: [usize; 3],
+    planes: Vec<u8>,
+}
+
+impl<'o> Pictures<'o> {
+    pub(crate) fn new(options: &'o Options, size: Option<[usize; 3]>) -> Self {
+        Self { options, size, pixels: Vec::new(), most: usize::MAX }
+    }
+
+    /// Appends pictures 0 to `count`; `bad` says whether to go on after one that is none, with its number.
+    pub(crate) fn extend<E: Send>(
+        &mut self,
+        count: usize,
+        decode: impl Fn(usize) -> Result<Decoded, E> + Sync,
+        at: impl Fn(usize, Fault) -> E + Sync,
+        mut bad: impl FnMut(usize, E) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut next = 0;
+        while next < count {
+            // The first picture says how large the others are.
+            let bytes = self.size.map(|size| size.iter().product::<usize>());
+            let here = bytes.map_or(1, |bytes| (AT_ONCE / bytes).clamp(1, 1024)).min(count - next);
+            if self.pixels.len().saturating_add(here.saturating_mul(bytes.unwrap_or(0))) > self.most {
+                let found = format!("pictures that unfold to more than {} bytes", self.most);
+                return Err(at(next, Fault::damaged("a file of pictures", found)));
+            }
+            let fitted = |i| decode(i).and_then(|decoded| self.fit(decoded).map_err(|fault| at(i, fault)));
+            let decoded: Vec<_> = (next..next + here).into_par_iter().map(fitted).collect();
+            for (i, picture) in (next..).zip(decoded) {
+                match picture {
+                    Ok(picture) => self.push(picture),
+                    Err(error) => bad(i, error)?,
+                }
+            }
+            next += here;
+        }
+        Ok(())
+    }
+
+    fn fit(&self, decoded: Decoded) -> Result<Fitted, Fault> {
+        let decoded = match self.options.channels {
+            Some(channels) => decoded.with_channels(channels),
+            None => decoded,
+        };
+        let from = (decoded.height, decoded.width);
+        let channels = decoded.channels;
+        let to = match (self.options.size, self.size) {
+            (Some(size), _) => size,
+            (None, Some([_, height, width])) if from != (height, width) => {
+                let text = |c, h, w| format!("{c}×{h}×{w}");
+                let first = self.size.map_or(String::new(), |[c, h, w]| text(c, h, w));
+                let fix = "bring all pictures to one size before writing the file, or ask for one (--input 3x64x64)";
+                let expected = format!("a picture of {first} like the first");
+                return Err(Fault::new(Kind::Mismatch, expected, text(channels, from.0, from.1), fix));
+            }
+            _ => from,
+        };
+        let planes = decoded.planes();
+        if from == to {
+            return Ok(Fitted { size: [channels, to.0, to.1], planes });
+        }
+        let mut resized = vec![0; channels * to.0 * to.1];
+        Resizer::new(from, to).resize(&planes, &mut resized);
+        Ok(Fitted { size: [channels, to.0, to.1], planes: resized })
+    }
+
+    fn push(&mut self, Fitted { size, planes }: Fitted) {
+        let [channels, height, width] = *self.size.get_or_insert(size);
+        match (channels, size[0]) {
+            (3, 1) => self.pixels.extend(coloured(&planes, height * width)),
+            (1, 3) => {
+                self.become_coloured();
+                self.pixels.extend(planes);
+            }
+            _ => self.pixels.extend(planes),
+        }
+    }
+
+    /// Gives grey pictures three equal channels.
+    pub(crate) fn become_coloured(&mut self) {
+        if let Some([channels @ 1, height, width]) = &mut self.size {
+            *channels = 3;
+            self.pixels = coloured(&self.pixels, *height * *width);
+        }
+    }
+}
+
+/// Grey planes three times each.
+pub(crate) fn coloured(planes: &[u8], plane: usize) -> Vec<u8> {
+    planes.chunks_exact(plane).flat_map(|grey| [grey, grey, grey]).flatten().copied().collect()
+}

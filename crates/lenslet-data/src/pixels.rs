@@ -1,0 +1,77 @@
+//! The bytes of all pictures of a split: owned, or a part of a file that is mapped into memory.
+//!
+//! *Invariant:* to whoever reads them there is no difference.
+use crate::map::Map;
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+/// The bytes of pictures, which read as a slice.
+///
+/// ```
+/// use lenslet_data::Pixels;
+///
+/// let pixels = Pixels::from(vec![1, 2, 3]);
+/// assert_eq!(pixels[1..], [2, 3]);
+/// assert_eq!(pixels, Pixels::from(vec![1, 2, 3]));
+/// ```
+#[derive(Clone)]
+pub struct Pixels(Place);
+
+#[derive(Clone)]
+enum Place {
+    Owned(Vec<u8>),
+    /// Within the file.
+    Mapped(Arc<Map>, Range<usize>),
+}
+
+impl Pixels {
+    /// A part of a mapped file, which must lie within it.
+    pub(crate) fn mapped(map: &Arc<Map>, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= map.len(), "{range:?} of {} bytes", map.len());
+        Self(Place::Mapped(map.clone(), range))
+    }
+}
+
+impl Deref for Pixels {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Place::Owned(bytes) => bytes,
+            Place::Mapped(map, range) => &map[range.clone()],
+        }
+    }
+}
+
+impl From<Vec<u8>> for Pixels {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Place::Owned(bytes))
+    }
+}
+
+impl Default for Pixels {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
+impl fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl PartialEq for Pixels {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Pixels {}
+
+impl PartialEq<Vec<u8>> for Pixels {
+    fn eq(&self, other: &Vec<u8>) -> bool {
+        **self == **other
+    }
+}
