@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::{self, count};
 
 /// How data are read, whatever they are read for.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Reading {
     /// Leave out pictures that cannot be read; each is said.
     #[arg(long)]
@@ -18,10 +18,11 @@ pub(crate) struct Reading {
     no_cache: bool,
 }
 
-/// What a network takes: channels, unless those of the data will do, height and width, and how pictures get there.
+/// What the data are wanted as: channels, height and width, unless those of the data will do, and how pictures get there.
+#[derive(Default)]
 pub(crate) struct Wanted {
     pub(crate) channels: Option<usize>,
-    pub(crate) size: (usize, usize),
+    pub(crate) size: Option<(usize, usize)>,
     pub(crate) filter: Filter,
 }
 
@@ -32,7 +33,7 @@ const SAID: usize = 10;
 pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dataset, Failure> {
     let Wanted { channels, size, filter } = *wanted;
     let cache = cache_folder().filter(|_| !reading.no_cache);
-    let options = Options { channels, size: Some(size), filter, skip_bad: reading.skip_bad, cache };
+    let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
     let loaded = load_with(what, &options)?;
     let data = loaded.data;
     for (split, name) in [(&data.train, "to train on"), (&data.test, "to test on")] {
@@ -56,12 +57,12 @@ pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dat
 }
 
 /// `3x32x32`.
-fn sizes(data: &Dataset) -> String {
+pub(crate) fn sizes(data: &Dataset) -> String {
     format!("{}x{}x{}", data.channels, data.height, data.width)
 }
 
 /// `shapes: 10,000 images to train on, 2,000 to test on, 3x32x32, 10 classes`; a line that fits most terminals.
-fn describe(data: &Dataset) -> String {
+pub(crate) fn describe(data: &Dataset) -> String {
     format!(
         "{}: {} images to train on, {} to test on, {}, {} classes",
         data.name,

@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
     let description = model.description().clone();
     let name = options.data.as_ref().unwrap_or(&description.data);
     let [channels, height, width] = description.input;
-    let wanted = Wanted { channels: Some(channels), size: (height, width), filter: description.filter };
+    let wanted = Wanted { channels: Some(channels), size: Some((height, width)), filter: description.filter };
     let data = data::load(name, &options.reading, &wanted)?;
     if data.classes != description.classes {
         return Err(Failure::Mend(format!(

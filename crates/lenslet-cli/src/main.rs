@@ -8,9 +8,11 @@
 
 mod check;
 mod data;
+mod data_command;
 mod eval;
 mod failure;
 mod interrupt;
+mod machine;
 mod network;
 mod output;
 mod predict;
@@ -48,6 +50,7 @@ enum Command {
     Predict(predict::Predict),
     Summary(summary::Summary),
     Check(check::Check),
+    Data(data_command::Data),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Predict(options) => predict::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Data(options) => data_command::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! The folder of a training run: `config.json`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`.
+//! The folder of a training run: `config.json`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`; `warnings.txt` where
+//! there was cause.
 //!
 //! *Invariants:* a run never writes into a folder that already holds something. A line of metrics is on its way to disk
 //! before the next epoch begins, and checkpoints replace each other in one go, so a run that was killed can be read.
@@ -93,6 +94,13 @@ impl RunFolder {
         let line = to_json(metrics) + "\n";
         self.metrics.write_all(line.as_bytes()).map_err(|error| cannot_write(&self.path.join("metrics.jsonl"), &error))
     }
+
+    /// Adds a line to `warnings.txt`, which only runs have that gave cause.
+    pub(crate) fn warn(&self, line: &str) -> Result<(), Failure> {
+        let path = self.path.join("warnings.txt");
+        let file = File::options().append(true).create(true).open(&path);
+        file.and_then(|mut file| writeln!(file, "{line}")).map_err(|error| cannot_write(&path, &error))
+    }
 }
 
 /// Whether a run may go to `out`: there is nothing yet, or an empty folder.
@@ -109,6 +117,16 @@ pub(crate) fn check_free(out: &Path) -> Result<(), Failure> {
             ))),
         },
     }
+}
+
+/// The folder that exists and in which a run to `out` would make its own.
+pub(crate) fn place(out: Option<&Path>) -> PathBuf {
+    let wanted = out.unwrap_or(Path::new(RUNS));
+    // The last ancestor of a relative path is empty, and so no folder.
+    let existing = wanted.ancestors().find(|folder| folder.is_dir());
+    // In full, since "." says little.
+    let folder = existing.unwrap_or(Path::new("."));
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 /// The checkpoint that a user means: a file itself, or the best one of a run's folder.

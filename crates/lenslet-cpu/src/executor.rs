@@ -8,7 +8,7 @@ use lenslet_graph::Role;
 use lenslet_graph::plan::{Kernel, Move, Operand, Place, Plan, Step, check};
 
 use crate::kernels::{self, Call, Input, Tile};
-use crate::memory::{At, Memory, Views};
+use crate::memory::{self, At, Memory, Views};
 use crate::simd::{Isa, Scalar};
 use crate::tiles::Pool;
 use crate::{kernels::conv2d, kernels::conv2d_weight_grad, kernels::linear_weight_grad, kernels::pack};
@@ -60,6 +60,17 @@ enum Tables {
 /// The most inputs of a step whose kernel takes them all at once.
 const MOST_INPUTS: usize = 16;
 
+/// Bytes that an [`Executor`] of the plan takes for its numbers, on `threads` threads; nothing is taken to find out.
+pub fn bytes(plan: &Plan, threads: usize) -> u64 {
+    let numbers: usize = memory::lens(plan, threads).iter().sum();
+    (numbers + threads * row_len(plan)) as u64 * 4
+}
+
+/// Numbers of a tile of the plan's largest input.
+fn row_len(plan: &Plan) -> usize {
+    plan.inputs.iter().map(|shape| shape.len()).max().unwrap_or(0) * plan.options.lanes
+}
+
 impl Executor {
     /// An executor on the best instruction set of this machine, for a pool of `threads`.
     ///
@@ -72,7 +83,7 @@ impl Executor {
         }
         let memory = Memory::new(&plan, threads);
         let stages = plan.stages.iter().map(Stage::new).collect();
-        let row = plan.inputs.iter().map(|shape| shape.len()).max().unwrap_or(0) * isa.lanes();
+        let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
         Self { plan, isa, memory, stages, threads, rows }
     }

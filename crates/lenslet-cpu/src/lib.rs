@@ -11,6 +11,6 @@ mod memory;
 mod simd;
 mod tiles;
 
-pub use executor::{Executor, Feed};
+pub use executor::{Executor, Feed, bytes};
 pub use simd::Isa;
 pub use tiles::Pool;

@@ -33,6 +33,13 @@ impl Buffer {
     }
 }
 
+/// Numbers of a plan's blocks on so many threads: whole values, those of tiles, of threads, of slots.
+pub(crate) fn lens(plan: &Plan, threads: usize) -> [usize; 4] {
+    let lanes = plan.options.lanes;
+    let (kept, scratch) = (plan.tiles() * plan.kept_len * lanes, threads * plan.scratch_len * lanes);
+    [plan.whole_len, kept, scratch, plan.slots * plan.slot_len]
+}
+
 /// All blocks of a plan.
 pub(crate) struct Memory {
     pub(crate) whole: Buffer,
@@ -53,15 +60,15 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
         let lanes = plan.options.lanes;
-        let (kept_len, scratch_len) = (plan.kept_len * lanes, plan.scratch_len * lanes);
+        let [whole, kept, scratch, slots] = lens(plan, threads).map(Buffer::new);
         Self {
-            whole: Buffer::new(plan.whole_len),
-            kept: Buffer::new(plan.tiles() * kept_len),
-            scratch: Buffer::new(threads * scratch_len),
-            slots: Buffer::new(plan.slots * plan.slot_len),
+            whole,
+            kept,
+            scratch,
+            slots,
             lanes,
-            kept_len,
-            scratch_len,
+            kept_len: plan.kept_len * lanes,
+            scratch_len: plan.scratch_len * lanes,
             slot_len: plan.slot_len,
             parameters: lenslet_graph::graph::offsets(&plan.parameters),
         }

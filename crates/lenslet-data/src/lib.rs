@@ -36,6 +36,7 @@ mod pixels;
 mod resize;
 pub mod shapes;
 mod split;
+pub mod survey;
 
 pub use cache::cache_folder;
 pub use error::{DataError, Fault, Kind, Place};
@@ -43,6 +44,7 @@ pub use image::{Picture, read_image};
 pub use load::{Loaded, Options, load, load_with};
 pub use pixels::Pixels;
 pub use resize::{Filter, resize};
+pub use survey::{DataWarning, Survey};
 
 use rayon::prelude::*;
 use resize::Resizer;

@@ -43,7 +43,8 @@ fn is_finite(executor: &Executor, graph: &Graph, id: NodeId, batch: usize) -> bo
     (0..batch).all(|image| !executor.image(&role, image, &mut values) || values.iter().all(|value| value.is_finite()))
 }
 
-fn describe(graph: &Graph, id: NodeId) -> String {
+/// Where a value is made: `conv2 (conv2d, at src/net.rs:12)`, or `softmax (at src/net.rs:20)` outside of layers.
+pub(crate) fn describe(graph: &Graph, id: NodeId) -> String {
     let node = graph.node(id);
     let place = format!("{}:{}", node.at.file(), node.at.line());
     match (&*node.module, node.op.name()) {

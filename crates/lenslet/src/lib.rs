@@ -16,11 +16,13 @@ mod model;
 pub mod networks;
 mod normalization;
 pub mod optimizer;
+pub mod rehearsal;
 pub mod schedule;
 pub mod summary;
 pub mod training;
 #[doc(hidden)]
 pub mod twin;
+pub mod warnings;
 mod weights;
 
 pub use error::Error;
@@ -31,6 +33,7 @@ pub use optimizer::{Optimizer, OptimizerState};
 pub use schedule::Schedule;
 pub use summary::Summary;
 pub use training::{Settings, Trainer};
+pub use warnings::Warning;
 pub use weights::Weights;
 
 pub use lenslet_cpu as cpu;

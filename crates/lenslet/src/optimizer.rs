@@ -88,6 +88,11 @@ impl OptimizerState {
         Self { optimizer, first: vec![0.0; first], second: vec![0.0; second], steps: 0 }
     }
 
+    /// Bytes of what it remembers.
+    pub fn bytes(&self) -> u64 {
+        (self.first.len() + self.second.len()) as u64 * 4
+    }
+
     /// Begins a step; then every trainable parameter is given to [`OptimizerState::update`] once.
     pub fn begin_step(&mut self) {
         self.steps += 1;

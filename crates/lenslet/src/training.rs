@@ -166,6 +166,8 @@ pub struct Trainer {
     step: u32,
     order: Vec<u32>,
     logits: Vec<f32>,
+    /// Which parameters have had a gradient other than 0.
+    learning: Vec<bool>,
 }
 
 impl Trainer {
@@ -192,6 +194,7 @@ impl Trainer {
             step: 0,
             order: vec![],
             logits: vec![0.0; classes],
+            learning: vec![false; weights.parameters().len()],
             weights,
             graph,
             settings,
@@ -211,6 +214,36 @@ impl Trainer {
     /// The training graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// How the network is trained.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Bytes that the optimizer remembers.
+    pub fn optimizer_bytes(&self) -> u64 {
+        self.optimizer.bytes()
+    }
+
+    /// Threads that it works on.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The network as it is used after training.
+    pub fn inference(&self) -> &Inference {
+        &self.inference
+    }
+
+    /// The threads, for other work on the weights between steps.
+    pub(crate) fn pool_and_weights(&mut self) -> (&mut Pool, &Weights) {
+        (&mut self.pool, &self.weights)
     }
 
     /// One pass over `images` in an order of its own. `progress` is told each step and may end the epoch early.
@@ -267,7 +300,7 @@ impl Trainer {
     /// # Errors
     /// [`NotFinite`] when the loss or a gradient is no number; the weights stay as they were.
     pub fn step(&mut self, feed: &dyn Feed, batch: usize, rate: f32) -> Result<f32, NotFinite> {
-        let Self { executors, graph, pool, weights, optimizer, settings, .. } = self;
+        let Self { executors, graph, pool, weights, optimizer, settings, learning, .. } = self;
         let executor = executors.entry(batch).or_insert_with(|| {
             let isa = Isa::detect();
             Executor::new(Plan::new(graph, Options { batch, lanes: isa.lanes() }), isa, pool.threads())
@@ -286,9 +319,11 @@ impl Trainer {
             None => 1.0,
         };
         optimizer.begin_step();
-        for number in 0..weights.parameters().len() {
+        for (number, learning) in learning.iter_mut().enumerate() {
             if let Some(gradient) = executor.whole(&Role::Gradient(number)) {
                 optimizer.update(weights, number, gradient, scale, rate);
+                // As a rule true from the first step on, so that it costs nothing.
+                *learning = *learning || gradient.iter().any(|&g| g != 0.0);
             }
             if let Some(value) = executor.whole(&Role::Update(number)) {
                 weights.values_mut(number).copy_from_slice(value);
@@ -296,6 +331,12 @@ impl Trainer {
         }
         self.step += 1;
         Ok(loss)
+    }
+
+    /// Parameters that training should change, but that have had no gradient other than 0 so far.
+    pub fn without_gradient(&self) -> Vec<String> {
+        let parameters = self.weights.parameters().iter().zip(&self.learning);
+        parameters.filter(|(p, learning)| p.trainable && !**learning).map(|(p, _)| p.name.clone()).collect()
     }
 
     /// The gradient by a parameter in the last step on a batch of this size.
@@ -446,14 +487,14 @@ fn gradient_norm(executor: &Executor, weights: &Weights) -> f64 {
 }
 
 /// Images of a data set as a batch.
-struct Images<'a> {
-    images: &'a Split,
-    table: &'a [[f32; 256]],
-    chosen: Chosen<'a>,
+pub(crate) struct Images<'a> {
+    pub(crate) images: &'a Split,
+    pub(crate) table: &'a [[f32; 256]],
+    pub(crate) chosen: Chosen<'a>,
 }
 
 /// Which images, in which order.
-enum Chosen<'a> {
+pub(crate) enum Chosen<'a> {
     All,
     Some(&'a [u32]),
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use lenslet::checkpoint::{Description, save};
-use lenslet::data::{Dataset, Filter};
+use lenslet::data::{Dataset, Filter, Survey};
 use lenslet::metrics::Evaluation;
 use lenslet::networks::{by_name, find};
 use lenslet::training::Epoch;
+use lenslet::warnings::Watch;
 use lenslet::{Normalization, Settings, Shape, Trainer};
 
 use crate::data::Wanted;
@@ -21,8 +22,10 @@ use crate::progress::Display;
 use crate::run_folder::{Config, RunFolder, check_free};
 use crate::{data, report};
 
+mod dry_run;
 mod lines;
 mod options;
+mod warnings;
 
 pub(crate) use options::Train;
 
@@ -39,9 +42,14 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     let standard = find(&options.model)?.input;
     let [_, height, width] = options.input.unwrap_or(standard);
     let channels = options.input.map(|[channels, ..]| channels);
-    let wanted = Wanted { channels, size: (height, width), filter: Filter::default() };
+    let wanted = Wanted { channels, size: Some((height, width)), filter: Filter::default() };
     let data = data::load(&options.data, &options.reading, &wanted)?;
+    if options.dry_run {
+        return dry_run::run(options, settings, threads, data);
+    }
+    let suspicious = Survey::new(&data).warnings;
     let mut run = Run::new(options, settings, threads, data)?;
+    run.warn_before(&suspicious)?;
     run.train()
 }
 
@@ -54,6 +62,7 @@ struct Run<'a> {
     trainer: Trainer,
     folder: RunFolder,
     interrupt: Interrupt,
+    watch: Watch,
     /// The best test accuracy so far, and its epoch.
     best: Option<(f64, usize)>,
     /// The latest epoch's evaluation.
@@ -77,6 +86,7 @@ impl<'a> Run<'a> {
             normalization,
             folder,
             interrupt: Interrupt::listen(),
+            watch: Watch::new(&trainer, &data.train),
             best: None,
             latest: None,
             epochs_done: 0,
@@ -169,8 +179,12 @@ impl<'a> Run<'a> {
             display.line(&describe_watched(watched));
         }
         self.folder.append(&Metrics { line: &line, learning_rate: trained.rate, watched: &trained.watched })?;
+        let test_loss = test.loss;
         self.latest = Some(test);
-        if self.options.json { output::json(&line) } else { Ok(()) }
+        if self.options.json {
+            output::json(&line)?;
+        }
+        self.warn_after(display, trained, test_loss)
     }
 
     fn save(&self, path: &Path, test_accuracy: Option<f64>) -> Result<(), Failure> {

@@ -67,6 +67,9 @@ pub(crate) struct Train {
     /// Folder of the run; it must be new or empty [default: runs/MODEL-DATA-NUMBER].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Train nothing: look at data, network, memory and disk, try a few steps, and say how long the run will take.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print one JSON object a line: one after each epoch, and one at the end.
     #[arg(long)]
     pub(crate) json: bool,
@@ -77,6 +80,7 @@ Ctrl-C ends the run after the current step and keeps its checkpoints (exit code 
 
 Examples:
   lenslet train
+  lenslet train --data data/cifar10 --dry-run    Is this going to work, and how long will it take?
   lenslet train --model resnet20 --data data/cifar10 --epochs 40 --lr 0.1 --schedule one-cycle
   lenslet train --model resnet20 --data photos --input 3x64x64
   lenslet train --optimizer adamw --batch 128 --label-smoothing 0.1 --seed 7 --out runs/smooth";
@@ -162,7 +166,7 @@ pub(crate) fn describe(settings: &Settings) -> String {
     let mut parts = vec![
         format!("{} epochs", settings.epochs),
         format!("batch {}", settings.batch),
-        optimizer(settings),
+        describe_optimizer(settings),
         match settings.schedule {
             Schedule::Constant => "constant rate".to_owned(),
             schedule => format!("schedule {schedule}"),
@@ -181,7 +185,7 @@ pub(crate) fn describe(settings: &Settings) -> String {
 }
 
 /// `sgd 0.01 (momentum 0.9, nesterov)`.
-fn optimizer(settings: &Settings) -> String {
+pub(super) fn describe_optimizer(settings: &Settings) -> String {
     let (name, mut details, decay) = match settings.optimizer {
         Optimizer::Sgd { momentum, nesterov, weight_decay } => {
             let nesterov = nesterov.then(|| "nesterov".to_owned());

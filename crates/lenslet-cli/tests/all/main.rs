@@ -2,9 +2,11 @@
 //!
 //! Messages stand here word for word, so that changing one is seen in review.
 
+mod dry_run;
 mod errors;
 mod sizes;
 mod training;
+mod warnings;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

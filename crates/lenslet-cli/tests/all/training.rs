@@ -37,6 +37,9 @@ fn a_run_is_reproduced_by_its_checkpoint() {
     assert_eq!(keys(epoch), expected);
     assert_eq!((&epoch["event"], &epoch["epoch"], &done["event"]), (&"epoch".into(), &1.into(), &"done".into()));
     assert_eq!(done["run"], "runs/lesson-shapes-1");
+    // Nothing is wrong with the standard run.
+    assert!(!ran.err.contains("warning"), "{}", ran.err);
+    assert!(!here.join("runs/lesson-shapes-1/warnings.txt").exists());
 
     let run = here.join("runs/lesson-shapes-1");
     let metrics: Value = serde_json::from_slice(&bytes(run.join("metrics.jsonl"))).expect("one line of JSON");

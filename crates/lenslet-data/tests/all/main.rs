@@ -5,6 +5,7 @@ mod formats;
 mod messages;
 mod pictures;
 mod real_data;
+mod survey;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

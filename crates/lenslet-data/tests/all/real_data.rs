@@ -1,5 +1,5 @@
 //! The whole of CIFAR-10 and MNIST, where they lie beside the repository; a clone on its own passes without.
-use lenslet_data::load;
+use lenslet_data::{Survey, load};
 use std::path::{Path, PathBuf};
 
 fn data(name: &str) -> Option<PathBuf> {
@@ -42,4 +42,25 @@ fn mnist_is_pyarrows() {
     let pixels = |images: &[u8]| sum(images.iter().map(|&pixel| pixel.into()));
     assert_eq!((labels(&data.train.labels), labels(&data.test.labels)), (33_641_774, 5_595_714));
     assert_eq!((pixels(&data.train.images), pixels(&data.test.images)), (197_630_935_934, 33_411_446_012));
+}
+
+/// `tests/fixtures/survey.py` printed these: mean and standard deviation of each channel, and no image that occurs twice
+/// or shows a single colour.
+#[test]
+fn surveys_are_numpys() {
+    let near = |ours: &[f64], numpys: &[f64]| ours.iter().zip(numpys).all(|(a, b)| (a - b).abs() < 1e-9);
+    if let Some(path) = data("cifar10") {
+        let survey = Survey::new(&load(path.to_str().unwrap()).unwrap());
+        assert_eq!((survey.train, survey.test), (vec![5_000; 10], vec![1_000; 10]));
+        assert!(near(&survey.mean, &[0.4913996786, 0.4821584084, 0.4465309145]), "{:?}", survey.mean);
+        assert!(near(&survey.std, &[0.2470322325, 0.2434851280, 0.2615878417]), "{:?}", survey.std);
+        assert_eq!(survey.warnings, []);
+    }
+    if let Some(path) = data("mnist") {
+        let survey = Survey::new(&load(path.to_str().unwrap()).unwrap());
+        assert_eq!(survey.train, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
+        assert_eq!(survey.test, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
+        assert!(near(&survey.mean, &[0.1306604763]) && near(&survey.std, &[0.3081078039]), "{survey:?}");
+        assert_eq!(survey.warnings, []);
+    }
 }

@@ -1,0 +1,485 @@
+//! `lenslet train --dry-run`: what a run would meet, in plain sentences and before it begins.
+//!
+//! *Invariant:* nothing is written and no weights are kept. What is tried is tried on trainers that are thrown away, each
+//! part within a time of its own, so that the whole stays below half a minute. What will surely fail (too little memory or
+//! disk, a folder that cannot be written to) ends with exit code 2; what only looks bad is said.
+
+use std::time::{Duration, Instant};
+
+use lenslet::data::{Dataset, Survey};
+use lenslet::networks::by_name;
+use lenslet::rehearsal::{self, ByHeart, End, Memory, Pace};
+use lenslet::training::NotFinite;
+use lenslet::warnings::of_network;
+use lenslet::{Network, Normalization, Optimizer, Settings, Shape, Summary, Trainer, Warning};
+use serde::Serialize;
+
+use super::Train;
+use super::options::describe_optimizer;
+use crate::data_command::Warned;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::{self, bytes, count, duration};
+use crate::{data, machine, run_folder};
+
+/// Time for all that is tried, when the data has been read; each part has a time of its own, too.
+const ALL: Duration = Duration::from_secs(22);
+
+/// Time for measuring steps.
+const PACE: Duration = Duration::from_secs(3);
+
+/// Time for measuring tests.
+const TESTING: Duration = Duration::from_secs(1);
+
+/// Time for learning a few images by heart, with the user's settings and then with others.
+const BY_HEART: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(5)];
+
+/// A first loss this far above that of a guess is remarked on.
+const FAR: f64 = 1.0;
+
+/// Checkpoints that a run has at once: the best, the last, and the next one while it is written.
+const CHECKPOINTS: u64 = 3;
+
+/// What a run writes beside checkpoints, generously: its settings, its warnings, and its metrics by the epoch.
+const TEXTS: u64 = 64 << 10;
+const METRICS: u64 = 1 << 10;
+
+pub(super) fn run(options: &Train, settings: Settings, threads: usize, data: Dataset) -> Result<(), Failure> {
+    let rehearsal = Rehearsal::new(options, settings, threads, data)?;
+    let report = rehearsal.report()?;
+    if options.json {
+        output::json(&report)?;
+    }
+    match report.failures.first() {
+        None => Ok(()),
+        Some(failure) => Err(Failure::Mend(failure.clone())),
+    }
+}
+
+/// A run that will not take place.
+struct Rehearsal<'a> {
+    options: &'a Train,
+    settings: Settings,
+    threads: usize,
+    network: Box<dyn Network + Send + Sync>,
+    input: Shape,
+    normalization: Normalization,
+    data: Dataset,
+    survey: Survey,
+    interrupt: Interrupt,
+    begun: Instant,
+}
+
+/// What was found, for programs.
+#[derive(Default, Serialize)]
+struct Report {
+    event: &'static str,
+    /// Whether nothing is in the way of the run.
+    ok: bool,
+    /// What is, each in one message.
+    failures: Vec<String>,
+    data: DataFound,
+    network: NetworkFound,
+    memory: MemoryFound,
+    disk: DiskFound,
+    start: Option<StartFound>,
+    by_heart: Vec<ByHeartFound>,
+    time: Option<TimeFound>,
+}
+
+#[derive(Default, Serialize)]
+struct DataFound {
+    train: usize,
+    test: usize,
+    classes: usize,
+    warnings: Vec<serde_json::Value>,
+}
+
+#[derive(Default, Serialize)]
+struct NetworkFound {
+    name: String,
+    input: String,
+    parameters: usize,
+    macs: u64,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct MemoryFound {
+    weights: u64,
+    optimizer: u64,
+    training: u64,
+    testing: u64,
+    total: u64,
+    free: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct DiskFound {
+    checkpoint: u64,
+    total: u64,
+    free: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct StartFound {
+    loss: f64,
+    chance: f64,
+}
+
+#[derive(Serialize)]
+struct ByHeartFound {
+    optimizer: String,
+    learnt: bool,
+    images: usize,
+    classes: usize,
+    steps: usize,
+    /// None where there was no number.
+    first_loss: Option<f64>,
+    last_loss: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct TimeFound {
+    step_seconds: f64,
+    steps_per_epoch: usize,
+    test_seconds: f64,
+    epochs: usize,
+    total_seconds: f64,
+}
+
+impl<'a> Rehearsal<'a> {
+    fn new(options: &'a Train, settings: Settings, threads: usize, data: Dataset) -> Result<Self, Failure> {
+        let survey = Survey::new(&data);
+        let input = [data.channels, data.height, data.width];
+        let network = by_name(&options.model, input, data.classes.len())?;
+        let input = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
+        let normalization = Normalization::half(data.channels);
+        let interrupt = Interrupt::listen();
+        let begun = Instant::now();
+        Ok(Self { options, settings, threads, network, input, normalization, data, survey, interrupt, begun })
+    }
+
+    /// Looks at everything, and says each thing as soon as it is known.
+    fn report(&self) -> Result<Report, Failure> {
+        let mut report = Report { event: "dry_run", ..Report::default() };
+        let mut trainer = self.trainer(self.settings.clone())?;
+        self.data(&mut report)?;
+        self.network(&mut report, &trainer)?;
+        self.memory(&mut report, &trainer)?;
+        self.disk(&mut report, &trainer)?;
+        // Steps that there is no memory for are better not tried.
+        if report.failures.is_empty()
+            && let Some(pace) = self.start(&mut report, &mut trainer)?
+        {
+            self.by_heart(&mut report, pace)?;
+            self.time(&mut report, &mut trainer, pace)?;
+        }
+        report.ok = report.failures.is_empty();
+        Ok(report)
+    }
+
+    /// Fresh weights.
+    fn trainer(&self, settings: Settings) -> Result<Trainer, Failure> {
+        Ok(Trainer::new(&*self.network, self.input, self.data.classes.len(), settings, self.threads)?)
+    }
+
+    /// As much of `time` as is left of all.
+    fn within(&self, time: Duration) -> Duration {
+        time.min(ALL.saturating_sub(self.begun.elapsed()))
+    }
+
+    /// A sentence for people, under the heading that a run would have it under.
+    fn say(&self, about: &str, text: &str) -> Result<(), Failure> {
+        if self.options.json { Ok(()) } else { output::result(format_args!("{about:<9} {text}")) }
+    }
+
+    fn warn(&self, warning: impl std::fmt::Display) -> Result<(), Failure> {
+        if self.options.json { Ok(()) } else { output::result(format_args!("warning:  {warning}")) }
+    }
+
+    fn data(&self, report: &mut Report) -> Result<(), Failure> {
+        let warnings = &self.survey.warnings;
+        report.data = DataFound {
+            train: self.data.train.len(),
+            test: self.data.test.len(),
+            classes: self.data.classes.len(),
+            warnings: Warned::all(warnings).iter().map(|warned| serde_json::json!(warned)).collect(),
+        };
+        let verdict = match warnings.len() {
+            0 => "Nothing about it is suspicious.".to_owned(),
+            1 => "One thing about it is suspicious:".to_owned(),
+            several => format!("{several} things about it are suspicious:"),
+        };
+        self.say("data", &format!("{}. {verdict}", data::describe(&self.data)))?;
+        warnings.iter().try_for_each(|warning| self.warn(warning))
+    }
+
+    fn network(&self, report: &mut Report, trainer: &Trainer) -> Result<(), Failure> {
+        let summary = Summary::new(&*self.network, self.input);
+        report.network = NetworkFound {
+            name: self.options.model.clone(),
+            input: self.input.to_string(),
+            parameters: summary.parameters,
+            macs: summary.macs(),
+            warnings: of_network(trainer.graph(), self.data.train.len(), self.settings.batch),
+        };
+        let text = format!(
+            "{}: all sizes fit, from {} to {} classes; {} parameters, {} multiply-adds per image.",
+            self.options.model,
+            data::sizes(&self.data),
+            self.data.classes.len(),
+            count(summary.parameters),
+            count(summary.macs())
+        );
+        self.say("network", &text)?;
+        report.network.warnings.iter().try_for_each(|warning| self.warn(warning))
+    }
+
+    fn memory(&self, report: &mut Report, trainer: &Trainer) -> Result<(), Failure> {
+        let need = |batch| Memory::new(trainer, batch, self.data.train.len(), self.data.test.len());
+        let batch = self.settings.batch;
+        let memory = need(batch);
+        let free = machine::free_memory();
+        let Memory { weights, optimizer, training, testing } = memory;
+        report.memory = MemoryFound { weights, optimizer, training, testing, total: memory.total(), free };
+        let parts = format!(
+            "{} beside the data: weights {}, optimizer {}, steps {}, tests {}",
+            bytes(memory.total()),
+            bytes(weights),
+            bytes(optimizer),
+            bytes(training),
+            bytes(testing)
+        );
+        let Some(free) = free else {
+            return self.say("memory", &format!("Training takes {parts}. How much is free is not known here."));
+        };
+        self.say("memory", &format!("Training takes {parts}. {} are free.", bytes(free)))?;
+        if memory.total() > free {
+            let halves = std::iter::successors(Some(batch / 2), |batch| Some(batch / 2)).take_while(|&batch| batch > 0);
+            let fitting = halves.map(|batch| (batch, need(batch).total())).find(|&(_, total)| total <= free);
+            let advice = match fitting {
+                Some((batch, total)) => format!("a smaller batch: --batch {batch} takes {}", bytes(total)),
+                None => "a smaller network, or a machine with more memory".to_owned(),
+            };
+            report.failures.push(format!(
+                "training takes {} of memory beside the data, but {} are free\n  mend it: {advice}",
+                bytes(memory.total()),
+                bytes(free)
+            ));
+        }
+        Ok(())
+    }
+
+    fn disk(&self, report: &mut Report, trainer: &Trainer) -> Result<(), Failure> {
+        let folder = run_folder::place(self.options.out.as_deref());
+        let checkpoint = trainer.weights().all().len() as u64 * 4;
+        let total = CHECKPOINTS * checkpoint + TEXTS + METRICS * self.settings.epochs as u64;
+        let free = machine::free_disk(&folder).ok();
+        report.disk = DiskFound { checkpoint, total, free };
+        let has =
+            free.map_or("How much is free there is not known".to_owned(), |free| format!("{} are free", bytes(free)));
+        let text = format!(
+            "The run writes up to {}: {CHECKPOINTS} checkpoints of {}, settings and metrics. {has} at {}.",
+            bytes(total),
+            bytes(checkpoint),
+            folder.display()
+        );
+        self.say("disk", &text)?;
+        if let Err(error) = machine::writable(&folder) {
+            report.failures.push(format!(
+                "{}: the run's folder cannot be made there: {error}\n  mend it: give --out a folder that you may write to",
+                folder.display()
+            ));
+        } else if let Some(free) = free.filter(|&free| free < total) {
+            report.failures.push(format!(
+                "{}: the run writes up to {}, but {} are free\n  mend it: free some space there, or give --out a folder on \
+                 another disk",
+                folder.display(),
+                bytes(total),
+                bytes(free)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The first loss; none where training ends with it.
+    fn start(&self, report: &mut Report, trainer: &mut Trainer) -> Result<Option<Pace>, Failure> {
+        let flow = || self.interrupt.flow();
+        let pace = match rehearsal::pace(trainer, &self.data.train, &self.normalization, self.within(PACE), flow) {
+            Ok(pace) => pace.ok_or(Failure::Interrupted)?,
+            Err(NotFinite { what, value, culprit }) => {
+                report.failures.push(format!(
+                    "the {what} of the weights as they are drawn is {value}, first at {culprit}, so training would end with \
+                     its first step\n  mend it: have a look at that operation"
+                ));
+                return Ok(None);
+            }
+        };
+        let classes = self.data.classes.len();
+        let chance = (classes as f64).ln();
+        let loss = pace.loss;
+        report.start = Some(StartFound { loss, chance });
+        let guess = format!("a guess among {classes} classes has ln {classes} = {chance:.4}");
+        let text = if loss > chance + FAR {
+            format!(
+                "The loss begins at {loss:.4}, far above a guess: {guess}. The first weights, or values between the layers, are \
+                 too large: think of batch normalisation, or of other first weights for the last layer."
+            )
+        } else {
+            format!("The loss begins at {loss:.4}, near a guess, as it should: {guess}.")
+        };
+        self.say("start", &text)?;
+        Ok(Some(pace))
+    }
+
+    /// Whether a few images can be learnt by heart: with the user's settings and, if not, with Adam's.
+    fn by_heart(&self, report: &mut Report, pace: Pace) -> Result<(), Failure> {
+        let plain = Settings { label_smoothing: 0.0, ..self.settings.clone() };
+        let adam = Settings { optimizer: Optimizer::adam(), rate: Optimizer::adam().usual_rate(), ..plain.clone() };
+        let number = rehearsal::images_by_heart(pace.image(), self.within(BY_HEART[0]));
+        let first = self.learn(report, &plain, number, BY_HEART[0])?;
+        let how = describe_optimizer(&plain);
+        let told = told(&first);
+        if first.end == End::Learnt {
+            let text = format!("Yes, it can learn: {told} with {how}.");
+            return self.say("learning", &text);
+        }
+        // Where there was hardly time for the first, there is none for another; and Adam need not be compared with itself.
+        if rushed(&first) || (adam.optimizer, adam.rate) == (plain.optimizer, plain.rate) {
+            return self.say("learning", &format!("{told} with {how}. {}", capital(&remark(&first, None))));
+        }
+        let second = self.learn(report, &adam, number, BY_HEART[1])?;
+        self.say(
+            "learning",
+            &format!("{told} with {how}. {}", capital(&remark(&first, Some((&second, &describe_optimizer(&adam)))))),
+        )
+    }
+
+    fn learn(
+        &self,
+        report: &mut Report,
+        settings: &Settings,
+        number: usize,
+        time: Duration,
+    ) -> Result<ByHeart, Failure> {
+        let mut trainer = self.trainer(settings.clone())?;
+        let flow = || self.interrupt.flow();
+        let images = &self.data.train;
+        let learnt = rehearsal::by_heart(&mut trainer, images, &self.normalization, number, self.within(time), flow);
+        let learnt = learnt.ok_or(Failure::Interrupted)?;
+        let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
+        report.by_heart.push(ByHeartFound {
+            optimizer: describe_optimizer(settings),
+            learnt: learnt.end == End::Learnt,
+            images: learnt.images,
+            classes: learnt.classes,
+            steps: learnt.steps,
+            first_loss: finite(learnt.first),
+            last_loss: finite(learnt.last),
+        });
+        Ok(learnt)
+    }
+
+    fn time(&self, report: &mut Report, trainer: &mut Trainer, pace: Pace) -> Result<(), Failure> {
+        // Testing is the forward pass alone, about a third of a step.
+        let (images, guess) = (&self.data.test, pace.image() / 3);
+        let test = rehearsal::testing_pace(trainer, images, &self.normalization, guess, TESTING);
+        let test = test.mul_f64(images.len() as f64);
+        if self.interrupt.asked() {
+            return Err(Failure::Interrupted);
+        }
+        let Settings { epochs, batch, .. } = self.settings;
+        let batch = batch.min(self.data.train.len());
+        let steps = self.data.train.len().div_ceil(batch);
+        let step = pace.image().mul_f64(batch as f64);
+        let epoch = pace.image().mul_f64(self.data.train.len() as f64) + test;
+        let total = epoch.mul_f64(epochs as f64);
+        report.time = Some(TimeFound {
+            step_seconds: step.as_secs_f64(),
+            steps_per_epoch: steps,
+            test_seconds: test.as_secs_f64(),
+            epochs,
+            total_seconds: total.as_secs_f64(),
+        });
+        let measured = if pace.batch == batch {
+            format!("the median of {}", pace.steps)
+        } else {
+            format!("reckoned from {} of {} images", pace.steps, pace.batch)
+        };
+        let text = format!(
+            "About {} for {} on {}: {} of {} ({measured}) and {} of testing in each.",
+            duration(total),
+            several(epochs, "epoch"),
+            several(self.threads, "thread"),
+            several(steps, "step"),
+            short(step),
+            duration(test)
+        );
+        self.say("time", &text)
+    }
+}
+
+/// `64 images of 10 classes were learnt by heart in 85 steps (loss 2.3030 to 0.1102)`.
+fn told(result: &ByHeart) -> String {
+    let ByHeart { images, classes, steps, first, last, end } = result;
+    let learnt = match end {
+        End::Learnt => "were learnt",
+        End::Steps | End::Time => "were not learnt",
+        End::NotFinite(_) => "could not be learnt",
+    };
+    let fell = match end {
+        End::NotFinite(NotFinite { what, value, .. }) => format!("then the {what} became {value}"),
+        _ => format!("loss {first:.4} to {last:.4}"),
+    };
+    format!("{images} images of {classes} classes {learnt} by heart in {steps} steps ({fell})")
+}
+
+/// Whether time was over before the steps could say anything.
+fn rushed(result: &ByHeart) -> bool {
+    const TELLING: usize = 100;
+    result.end == End::Time && result.steps < TELLING
+}
+
+/// What to think of images that were not learnt by heart; `other` is how it went with other settings.
+fn remark(result: &ByHeart, other: Option<(&ByHeart, &str)>) -> String {
+    let can = match other {
+        Some((ByHeart { end: End::Learnt, steps, .. }, how)) => {
+            format!("The network can learn, since {how} took {steps} steps, but ")
+        }
+        _ => String::new(),
+    };
+    let falls = result.last < result.first * 0.9;
+    match result.end {
+        End::NotFinite(_) => format!("{can}the learning rate is too high: try a tenth of it."),
+        End::Time if rushed(result) && falls => "The loss falls; there was no time for more steps.".to_owned(),
+        End::Time if rushed(result) => "There was no time for more steps, so that says little.".to_owned(),
+        _ if falls && result.last < result.first / 2.0 => {
+            "The loss falls, if slowly: dropout would explain it, or a low learning rate.".to_owned()
+        }
+        _ if result.last > result.first * 1.1 => format!("{can}the learning rate is too high: try a tenth of it."),
+        _ if falls => format!("{can}the learning rate is low: try ten times of it."),
+        _ if !can.is_empty() => {
+            format!("{can}the learning rate is too low, or so high that nothing moves any more: try ten times and a tenth of it.")
+        }
+        _ => "A sound network can learn a few images by heart: have a look at its operations, at the learning rate and at \
+              whether labels and images belong together."
+            .to_owned(),
+    }
+}
+
+/// `1 step`, `1,563 steps`.
+fn several(number: usize, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// The beginning of a sentence.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A time that may be far below a second: `12.3 ms`.
+fn short(time: Duration) -> String {
+    if time < Duration::from_secs(1) { format!("{:.1} ms", time.as_secs_f64() * 1e3) } else { duration(time) }
+}
