@@ -18,7 +18,7 @@ fn go_on() -> ControlFlow<()> {
 
 fn some_shapes(images: usize) -> Split {
     let all = lenslet::data::load("shapes").expect("the set is embedded").train;
-    Split { images: all.images[..3 * 32 * 32 * images].to_vec(), labels: all.labels[..images].to_vec() }
+    Split { images: all.images[..3 * 32 * 32 * images].to_vec().into(), labels: all.labels[..images].to_vec() }
 }
 
 fn lesson(settings: Settings) -> Trainer {
@@ -85,7 +85,7 @@ impl Dense {
 #[test]
 fn what_contradicts_itself_is_not_learnt() {
     // The same grey image as both classes: the best answer is a half for each, a loss of ln 2.
-    let images = Split { images: vec![200; 16 * 12], labels: (0..16).map(|i| i % 2).collect() };
+    let images = Split { images: vec![200; 16 * 12].into(), labels: (0..16).map(|i| i % 2).collect() };
     let network = Dense { fc: Linear::infer(2) };
     let mut trainer = Trainer::new(&network, Shape::image(3, 2, 2), 2, Settings::default(), 1).expect("the sizes fit");
     let result = by_heart(&mut trainer, &images, &Normalization::half(3), 64, LONG, go_on).expect("nobody stops it");
