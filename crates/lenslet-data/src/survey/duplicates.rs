@@ -55,7 +55,7 @@ mod tests {
 
     /// `train` and `test` images of one pixel.
     fn data(train: &[u8], test: &[u8]) -> Dataset {
-        let split = |pixels: &[u8]| Split { images: pixels.to_vec(), labels: vec![0; pixels.len()] };
+        let split = |pixels: &[u8]| Split { images: pixels.to_vec().into(), labels: vec![0; pixels.len()] };
         let (train, test) = (split(train), split(test));
         Dataset { name: "dots".into(), classes: vec!["dot".into()], channels: 1, height: 1, width: 1, train, test }
     }

@@ -8,7 +8,7 @@ type Image = ([u8; 4], u32);
 
 fn data(train: &[Image], test: &[Image]) -> Dataset {
     let split = |images: &[Image]| Split {
-        images: images.iter().flat_map(|(pixels, _)| *pixels).collect(),
+        images: images.iter().flat_map(|(pixels, _)| *pixels).collect::<Vec<_>>().into(),
         labels: images.iter().map(|&(_, label)| label).collect(),
     };
     let classes = ["cat", "dog", "owl"].map(String::from).to_vec();

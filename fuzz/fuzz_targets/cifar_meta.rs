@@ -1,0 +1,4 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    lenslet_data::fuzz::cifar_meta(bytes);
+});
