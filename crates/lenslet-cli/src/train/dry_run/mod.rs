@@ -11,8 +11,7 @@ use lenslet::networks::by_name;
 use lenslet::rehearsal::{self, ByHeart, End, Memory, Pace};
 use lenslet::training::NotFinite;
 use lenslet::warnings::of_network;
-use lenslet::{Network, Normalization, Optimizer, Settings, Shape, Summary, Trainer, Warning};
-use serde::Serialize;
+use lenslet::{Network, Normalization, Optimizer, Settings, Shape, Summary, Trainer};
 
 use super::Train;
 use super::options::describe_optimizer;
@@ -21,6 +20,12 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{self, bytes, count, duration};
 use crate::{data, machine, run_folder};
+
+mod report;
+mod words;
+
+use report::{ByHeartFound, DataFound, DiskFound, MemoryFound, NetworkFound, Report, StartFound, TimeFound};
+use words::{remark, rushed, several, short, told};
 
 /// Time for all that is tried, when the data has been read; each part has a time of its own, too.
 const ALL: Duration = Duration::from_secs(22);
@@ -66,98 +71,34 @@ struct Rehearsal<'a> {
     normalization: Normalization,
     data: Dataset,
     survey: Survey,
+    /// What the data was like before it was resized.
+    described: String,
     interrupt: Interrupt,
     begun: Instant,
 }
 
-/// What was found, for programs.
-#[derive(Default, Serialize)]
-struct Report {
-    event: &'static str,
-    /// Whether nothing is in the way of the run.
-    ok: bool,
-    /// What is, each in one message.
-    failures: Vec<String>,
-    data: DataFound,
-    network: NetworkFound,
-    memory: MemoryFound,
-    disk: DiskFound,
-    start: Option<StartFound>,
-    by_heart: Vec<ByHeartFound>,
-    time: Option<TimeFound>,
-}
-
-#[derive(Default, Serialize)]
-struct DataFound {
-    train: usize,
-    test: usize,
-    classes: usize,
-    warnings: Vec<serde_json::Value>,
-}
-
-#[derive(Default, Serialize)]
-struct NetworkFound {
-    name: String,
-    input: String,
-    parameters: usize,
-    macs: u64,
-    warnings: Vec<Warning>,
-}
-
-#[derive(Clone, Copy, Default, Serialize)]
-struct MemoryFound {
-    weights: u64,
-    optimizer: u64,
-    training: u64,
-    testing: u64,
-    total: u64,
-    free: Option<u64>,
-}
-
-#[derive(Clone, Copy, Default, Serialize)]
-struct DiskFound {
-    checkpoint: u64,
-    total: u64,
-    free: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct StartFound {
-    loss: f64,
-    chance: f64,
-}
-
-#[derive(Serialize)]
-struct ByHeartFound {
-    optimizer: String,
-    learnt: bool,
-    images: usize,
-    classes: usize,
-    steps: usize,
-    /// None where there was no number.
-    first_loss: Option<f64>,
-    last_loss: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct TimeFound {
-    step_seconds: f64,
-    steps_per_epoch: usize,
-    test_seconds: f64,
-    epochs: usize,
-    total_seconds: f64,
-}
-
 impl<'a> Rehearsal<'a> {
     fn new(options: &'a Train, settings: Settings, threads: usize, data: Dataset) -> Result<Self, Failure> {
-        let survey = Survey::new(&data);
+        let (survey, described) = (Survey::new(&data), data::describe(&data));
         let input = [data.channels, data.height, data.width];
         let network = by_name(&options.model, input, data.classes.len())?;
         let input = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
         let normalization = Normalization::half(data.channels);
         let interrupt = Interrupt::listen();
         let begun = Instant::now();
-        Ok(Self { options, settings, threads, network, input, normalization, data, survey, interrupt, begun })
+        Ok(Self {
+            options,
+            settings,
+            threads,
+            network,
+            input,
+            normalization,
+            data,
+            survey,
+            described,
+            interrupt,
+            begun,
+        })
     }
 
     /// Looks at everything, and says each thing as soon as it is known.
@@ -211,7 +152,7 @@ impl<'a> Rehearsal<'a> {
             1 => "One thing about it is suspicious:".to_owned(),
             several => format!("{several} things about it are suspicious:"),
         };
-        self.say("data", &format!("{}. {verdict}", data::describe(&self.data)))?;
+        self.say("data", &format!("{}. {verdict}", self.described))?;
         warnings.iter().try_for_each(|warning| self.warn(warning))
     }
 
@@ -347,12 +288,12 @@ impl<'a> Rehearsal<'a> {
         }
         // Where there was hardly time for the first, there is none for another; and Adam need not be compared with itself.
         if rushed(&first) || (adam.optimizer, adam.rate) == (plain.optimizer, plain.rate) {
-            return self.say("learning", &format!("{told} with {how}. {}", capital(&remark(&first, None))));
+            return self.say("learning", &format!("{told} with {how}. {}", remark(&first, None)));
         }
         let second = self.learn(report, &adam, number, BY_HEART[1])?;
         self.say(
             "learning",
-            &format!("{told} with {how}. {}", capital(&remark(&first, Some((&second, &describe_optimizer(&adam)))))),
+            &format!("{told} with {how}. {}", remark(&first, Some((&second, &describe_optimizer(&adam))))),
         )
     }
 
@@ -418,68 +359,4 @@ impl<'a> Rehearsal<'a> {
         );
         self.say("time", &text)
     }
-}
-
-/// `64 images of 10 classes were learnt by heart in 85 steps (loss 2.3030 to 0.1102)`.
-fn told(result: &ByHeart) -> String {
-    let ByHeart { images, classes, steps, first, last, end } = result;
-    let learnt = match end {
-        End::Learnt => "were learnt",
-        End::Steps | End::Time => "were not learnt",
-        End::NotFinite(_) => "could not be learnt",
-    };
-    let fell = match end {
-        End::NotFinite(NotFinite { what, value, .. }) => format!("then the {what} became {value}"),
-        _ => format!("loss {first:.4} to {last:.4}"),
-    };
-    format!("{images} images of {classes} classes {learnt} by heart in {steps} steps ({fell})")
-}
-
-/// Whether time was over before the steps could say anything.
-fn rushed(result: &ByHeart) -> bool {
-    const TELLING: usize = 100;
-    result.end == End::Time && result.steps < TELLING
-}
-
-/// What to think of images that were not learnt by heart; `other` is how it went with other settings.
-fn remark(result: &ByHeart, other: Option<(&ByHeart, &str)>) -> String {
-    let can = match other {
-        Some((ByHeart { end: End::Learnt, steps, .. }, how)) => {
-            format!("The network can learn, since {how} took {steps} steps, but ")
-        }
-        _ => String::new(),
-    };
-    let falls = result.last < result.first * 0.9;
-    match result.end {
-        End::NotFinite(_) => format!("{can}the learning rate is too high: try a tenth of it."),
-        End::Time if rushed(result) && falls => "The loss falls; there was no time for more steps.".to_owned(),
-        End::Time if rushed(result) => "There was no time for more steps, so that says little.".to_owned(),
-        _ if falls && result.last < result.first / 2.0 => {
-            "The loss falls, if slowly: dropout would explain it, or a low learning rate.".to_owned()
-        }
-        _ if result.last > result.first * 1.1 => format!("{can}the learning rate is too high: try a tenth of it."),
-        _ if falls => format!("{can}the learning rate is low: try ten times of it."),
-        _ if !can.is_empty() => {
-            format!("{can}the learning rate is too low, or so high that nothing moves any more: try ten times and a tenth of it.")
-        }
-        _ => "A sound network can learn a few images by heart: have a look at its operations, at the learning rate and at \
-              whether labels and images belong together."
-            .to_owned(),
-    }
-}
-
-/// `1 step`, `1,563 steps`.
-fn several(number: usize, what: &str) -> String {
-    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
-}
-
-/// The beginning of a sentence.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// A time that may be far below a second: `12.3 ms`.
-fn short(time: Duration) -> String {
-    if time < Duration::from_secs(1) { format!("{:.1} ms", time.as_secs_f64() * 1e3) } else { duration(time) }
 }
