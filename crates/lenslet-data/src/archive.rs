@@ -14,7 +14,7 @@ use std::path::Path;
 /// How many times its length a compressed file may unfold to; deflate itself gets to 1,032.
 const MAX_RATIO: u64 = 200;
 /// What any file may unfold to, however short.
-const ALWAYS: u64 = 1 << 26;
+const ALWAYS: u64 = 1 << 24;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 

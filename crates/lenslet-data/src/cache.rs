@@ -5,8 +5,8 @@
 //! and files (names, lengths, times), and if its length is what its header says; else it is as if it were not there. A
 //! cache that does not work costs time, never data.
 //!
-//! The file: a magic number, the length of the header (8 bytes, lowest first), the header as JSON, zeros up to a multiple
-//! of [`ALIGN`], the pixels of both splits, the labels of both (4 bytes each, lowest first), the magic number again.
+//! The file: a magic number, the length of the header and its hash (8 bytes each, lowest first), the header as JSON, zeros
+//! up to a multiple of [`ALIGN`], the pixels of both splits, the labels of both (4 bytes each, lowest first), the magic number again.
 use crate::files::Files;
 use crate::load::{Options, Report};
 use crate::map::Map;
@@ -26,6 +26,8 @@ const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"lenslet\x01";
 /// A page of memory on most machines.
 const ALIGN: usize = 4096;
+/// Where the header begins.
+const START: usize = 24;
 
 /// The folder where decoded data sets are usually kept: what `LENSLET_CACHE` says, none if that is empty, else `lenslet` in
 /// the user's cache folder (on Linux `$XDG_CACHE_HOME` or `~/.cache`).
@@ -71,11 +73,10 @@ impl Cache {
         let Options { channels, size, filter, skip_bad, cache: _ } = options;
         let options = format!("{channels:?} {size:?} {filter:?} {skip_bad}");
         let source = Source { version: VERSION, path: full.to_string_lossy().into(), options, stamp: files.stamp() };
-        let mut hasher = DefaultHasher::new();
-        (&source.path, &source.options).hash(&mut hasher);
+        let hash = hash((&source.path, &source.options));
         let name: String =
             crate::name_of(path).chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-        Some(Self { file: folder.join(format!("{name}-{:016x}.pixels", hasher.finish())), source })
+        Some(Self { file: folder.join(format!("{name}-{hash:016x}.pixels")), source })
     }
 
     /// The data set, if the cache has it.
@@ -126,8 +127,9 @@ fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Re
     let mut out = BufWriter::new(file.as_file_mut());
     out.write_all(MAGIC)?;
     out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&hash(&header).to_le_bytes())?;
     out.write_all(&header)?;
-    let start = 16 + header.len();
+    let start = START + header.len();
     out.write_all(&vec![0; start.next_multiple_of(ALIGN) - start])?;
     let splits = [&data.train, &data.test];
     splits.iter().try_for_each(|split| out.write_all(&split.images))?;
@@ -144,8 +146,19 @@ fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Re
 /// The header, and where it ends.
 fn header(bytes: &[u8]) -> Option<(Header, usize)> {
     let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-    Some((serde_json::from_slice(rest.get(..length)?).ok()?, 16 + length))
+    let (hashed, rest) = rest.split_first_chunk()?;
+    let header = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    if u64::from_le_bytes(*hashed) != hash(header) {
+        return None;
+    }
+    Some((serde_json::from_slice(header).ok()?, START + header.len()))
+}
+
+/// The same in every program of one version of the compiler; with another, data are decoded once more.
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Where pixels and labels of both splits lie, and where the file ends.

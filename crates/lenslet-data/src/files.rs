@@ -105,9 +105,9 @@ impl Files {
         self.names.binary_search_by(|other| other.as_str().cmp(name)).is_ok()
     }
 
-    /// Where a file lies, for messages.
+    /// Where a file or folder lies; the root for "".
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
     }
 
     /// The bytes of a file.

@@ -60,6 +60,7 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
     let train_labels = read(files, &pictures, &mut train, &mut bad)?;
     test.size = train.size;
     let test_labels = read(files, &tested, &mut test, &mut bad)?;
+    bad.sort_by_key(|(name, _)| *name);
     refuse(files, options, report, &bad, pictures.len() + tested.len())?;
     if test.size != train.size {
         train.become_coloured();

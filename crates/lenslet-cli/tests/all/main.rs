@@ -2,6 +2,7 @@
 //!
 //! Messages stand here word for word, so that changing one is seen in review.
 
+mod data;
 mod dry_run;
 mod errors;
 mod sizes;

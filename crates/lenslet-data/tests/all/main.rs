@@ -1,10 +1,17 @@
 //! The crate from outside: files of every format against Pillow and pyarrow, the messages for files that are wrong, and
-//! broken files of every kind. `fixtures/make_fixtures.py` writes the files and what is expected of them.
+//! broken files of every kind. `fixtures/make_fixtures.py` and
+//! `make_sets.py` write the files and what is expected of them.
+mod bombs;
 mod broken;
+mod cache;
+mod folders;
 mod formats;
 mod messages;
+mod messages_sets;
+mod mutations;
 mod pictures;
 mod real_data;
+mod sets;
 mod survey;
 
 use serde_json::Value;

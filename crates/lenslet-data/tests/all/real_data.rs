@@ -1,6 +1,8 @@
 //! The whole of CIFAR-10 and MNIST, where they lie beside the repository; a clone on its own passes without.
-use lenslet_data::{Survey, load};
+use super::Folder;
+use lenslet_data::{Dataset, Split, Survey, load};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
@@ -63,4 +65,50 @@ fn surveys_are_numpys() {
         assert!(near(&survey.mean, &[0.1306604763]) && near(&survey.std, &[0.3081078039]), "{survey:?}");
         assert_eq!(survey.warnings, []);
     }
+}
+
+/// Every layout that `make_cifar10.py` writes, where there is a Python with its packages (PYTHON says which).
+#[test]
+fn cifar10_in_every_layout() {
+    let Some(path) = data("cifar10") else { return };
+    let python = std::env::var("PYTHON").unwrap_or("python3".into());
+    let has = Command::new(&python).args(["-c", "import numpy, pyarrow, PIL"]).output();
+    if !has.is_ok_and(|ran| ran.status.success()) {
+        println!("skipped: no {python} with numpy, pyarrow and pillow");
+        return;
+    }
+    let parquet = load(path.to_str().unwrap()).unwrap();
+    let same = |path: &str| {
+        let data = load(path).unwrap_or_else(|error| panic!("{error}"));
+        assert!(data.train == parquet.train && data.test == parquet.test, "{path}");
+        assert_eq!(data.classes, parquet.classes, "{path}");
+    };
+    let folder = Folder::new("cifar10-layouts");
+    for kind in ["tar", "folder"] {
+        let script = path.with_file_name("make_cifar10.py");
+        let ran = Command::new(&python).arg(script).arg(kind).arg(folder.0.join(kind)).status().unwrap();
+        assert!(ran.success(), "make_cifar10.py {kind}");
+    }
+    // Packed and unpacked in one folder, each of them, and the archives alone.
+    let tar = folder.0.join("tar");
+    for name in ["", "cifar-10-batches-py", "cifar-10-batches-bin", "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"]
+    {
+        same(tar.join(name).to_str().unwrap());
+    }
+    for name in ["cifar-10-batches-py", "cifar-10-batches-bin"] {
+        std::fs::remove_dir_all(tar.join(name)).unwrap();
+    }
+    same(tar.to_str().unwrap());
+    // The names of the files do not tell the official order, so pictures are compared as a set.
+    let data = load(folder.0.join("folder").to_str().unwrap()).unwrap();
+    assert_eq!(data.classes, parquet.classes);
+    assert!(sorted(&data.train) == sorted(&parquet.train) && sorted(&data.test) == sorted(&parquet.test));
+    let by_class = |data: &Dataset| data.train.labels.is_sorted();
+    assert!(by_class(&data) && !by_class(&parquet));
+}
+
+fn sorted(split: &Split) -> Vec<(u32, &[u8])> {
+    let mut pictures: Vec<_> = (0..split.len()).map(|i| (split.labels[i], split.image(i))).collect();
+    pictures.sort_unstable();
+    pictures
 }
