@@ -1,14 +1,16 @@
 //! `lenslet eval`: how good a trained network is on the test images of a data set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lenslet::Model;
-use serde::Serialize;
+use lenslet::metrics::Mistakes;
 
 use crate::data::{Reading, Wanted};
 use crate::failure::Failure;
 use crate::output::{self, percent};
+use crate::pictures::{self, MISTAKES, Tested};
+use crate::report::Report;
 use crate::{data, report, run_folder};
 
 /// Evaluate a trained network on the test images of a data set.
@@ -23,6 +25,9 @@ pub(crate) struct Eval {
     data: Option<String>,
     #[command(flatten)]
     reading: Reading,
+    /// Folder for pictures and numbers: confusion.png and .svg, mistakes.png and .svg, report.json.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print one JSON object instead.
     #[arg(long)]
     json: bool,
@@ -31,15 +36,8 @@ pub(crate) struct Eval {
 const EXAMPLES: &str = "\
 Examples:
   lenslet eval runs/lesson-shapes-1
-  lenslet eval runs/lesson-shapes-1/last.safetensors --json";
-
-/// The result for programs.
-#[derive(Serialize)]
-struct Json {
-    test_accuracy: f64,
-    test_loss: f64,
-    images: usize,
-}
+  lenslet eval runs/lesson-shapes-1/last.safetensors --json
+  lenslet eval runs/lesson-shapes-1 --out evaluation";
 
 pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
     let path = run_folder::checkpoint(&options.checkpoint)?;
@@ -60,12 +58,23 @@ pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
             data::some(&data.classes)
         )));
     }
-    let evaluation = model.evaluate(&data.test);
+    let mut mistakes = Mistakes::new(MISTAKES);
+    let labels = &data.test.labels;
+    let evaluation = model.evaluate_with(&data.test, |image, logits| mistakes.add(image, logits, labels[image]));
+    let what = format!("{} on {}, after epoch {}", description.network, data.name, description.epoch);
+    let tested = Tested { what, data: &data, evaluation: &evaluation, mistakes: &mistakes };
+    let written = options.out.as_deref().map(|out| save(out, &tested)).transpose()?;
     if options.json {
-        let (test_accuracy, test_loss) = (evaluation.accuracy(), evaluation.loss);
-        return output::json(&Json { test_accuracy, test_loss, images: evaluation.images });
+        return output::json(&Report::new(&evaluation, &mistakes, &data));
     }
     output::result(format_args!("{} on {}, test images\n", path.display(), data.name))?;
     output::result(format_args!("{}\n", report::class_table(&evaluation, &data.classes)))?;
-    output::result(format_args!("test accuracy {}, test loss {:.4}", percent(evaluation.accuracy()), evaluation.loss))
+    output::result(format_args!("test accuracy {}, test loss {:.4}", percent(evaluation.accuracy()), evaluation.loss))?;
+    written.map_or(Ok(()), output::result)
+}
+
+/// Writes pictures and numbers; gives the line that names them.
+fn save(out: &Path, tested: &Tested<'_>) -> Result<String, Failure> {
+    std::fs::create_dir_all(out).map_err(|error| run_folder::cannot_write(out, &error))?;
+    Ok(format!("in {}: {}", out.display(), pictures::list(&tested.save(out))))
 }

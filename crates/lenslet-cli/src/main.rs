@@ -1,7 +1,7 @@
 //! The program `lenslet`: trains, evaluates and asks convolutional networks from the command line.
 //!
 //! One file per command; each reads its arguments, drives the library and says what came of it. `run_folder` knows what
-//! lies in a run's folder, `report` and `table` how results look, `progress` how training looks while it goes on.
+//! lies in a run's folder and `run_record` reads it back, `report`, `table` and `pictures` how results look, `progress` how training looks while it goes on.
 //! *Invariants:* results go to standard output, everything else to standard error. What a user can mend is a
 //! [`Failure`](failure::Failure), said in one message, with exit code 2; a panic is a fault of ours, with exit code 1.
 #![forbid(unsafe_code)]
@@ -15,10 +15,13 @@ mod interrupt;
 mod machine;
 mod network;
 mod output;
+mod pictures;
 mod predict;
 mod progress;
 mod report;
 mod run_folder;
+mod run_record;
+mod runs;
 mod summary;
 mod table;
 mod train;
@@ -39,6 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   lenslet train                                 Train the lesson's network on the embedded pictures, within a minute
   lenslet predict runs/lesson-shapes-1 dog.png  Ask the trained network about a picture
+  lenslet runs                                  List the runs with their settings and results
   lenslet summary lesson                        Sizes, arithmetic and parameters of a network, line by line
 
 Exit codes: 0 done; 2 something you can mend, said in one message; 1 a fault of ours; 130 stopped by Ctrl-C.";
@@ -48,6 +52,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Runs(runs::Runs),
     Summary(summary::Summary),
     Check(check::Check),
     Data(data_command::Data),
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
         Command::Train(options) => train::run(&options),
         Command::Eval(options) => eval::run(&options),
         Command::Predict(options) => predict::run(&options),
+        Command::Runs(options) => runs::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Data(options) => data_command::run(&options),

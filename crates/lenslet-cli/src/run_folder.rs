@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::to_json;
 
 /// Where runs go if nobody says otherwise.
-const RUNS: &str = "runs";
+pub(crate) const RUNS: &str = "runs";
 
 const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
@@ -186,7 +186,8 @@ fn plain(name: &str) -> String {
     name.chars().map(allowed).collect()
 }
 
-fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+/// The message for a file or folder that the system does not let us write.
+pub(crate) fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure::Mend(format!(
         "{}: cannot be written: {error}\n  mend it: free some space there, or give --out a folder that you may write to",
         path.display()

@@ -9,7 +9,7 @@ use lenslet_graph::Shape;
 
 use crate::checkpoint::{Checkpoint, Description};
 use crate::metrics::{Evaluation, softmax};
-use crate::training::evaluate;
+use crate::training::evaluate_while;
 use crate::{Error, Inference, Weights, networks};
 
 /// A trained network, ready to answer.
@@ -47,7 +47,18 @@ impl Model {
 
     /// How good it is on `images`, which must have its input's sizes and its classes.
     pub fn evaluate(&mut self, images: &Split) -> Evaluation {
-        evaluate(&mut self.inference, &mut self.pool, &self.weights, images, &self.description.normalization)
+        self.evaluate_with(images, |_, _| {})
+    }
+
+    /// The same; `see` gets each image's number and logits, in order.
+    pub fn evaluate_with(&mut self, images: &Split, mut see: impl FnMut(usize, &[f32])) -> Evaluation {
+        let Self { description, weights, inference, pool } = self;
+        let evaluation =
+            evaluate_while(inference, pool, weights, images, &description.normalization, |image, logits| {
+                see(image, logits);
+                ControlFlow::Continue(())
+            });
+        evaluation.expect("nothing ends it early")
     }
 
     /// The probability of each class for one image: C×H×W bytes of the network's input sizes.

@@ -24,8 +24,9 @@ use crate::metrics::{Evaluation, answer};
 use crate::schedule::{Rates, Schedule};
 use crate::{Error, Inference, Normalization, Optimizer, OptimizerState, Weights, normalization};
 
-/// How a network is trained.
+/// How a network is trained. What an older version did not know yet is read as it usually is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Passes over the training images.
     pub epochs: usize,
@@ -355,15 +356,15 @@ impl Trainer {
         evaluate(&mut self.inference, &mut self.pool, &self.weights, images, normalization)
     }
 
-    /// The same; `progress` is told how many images have been looked at, and may end it early, which gives none.
+    /// The same; `see` gets each image's number and logits, in order, and may end it early, which gives none.
     pub fn evaluate_while(
         &mut self,
         images: &Split,
         normalization: &Normalization,
-        progress: impl FnMut(usize) -> ControlFlow<()>,
+        see: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Option<Evaluation> {
         let Self { inference, pool, weights, .. } = self;
-        evaluate_while(inference, pool, weights, images, normalization, progress)
+        evaluate_while(inference, pool, weights, images, normalization, see)
     }
 
     fn rates(&self, steps_per_epoch: usize) -> Rates {
@@ -454,24 +455,24 @@ pub fn evaluate(
     images: &Split,
     normalization: &Normalization,
 ) -> Evaluation {
-    let all = evaluate_while(inference, pool, weights, images, normalization, |_| ControlFlow::Continue(()));
+    let all = evaluate_while(inference, pool, weights, images, normalization, |_, _| ControlFlow::Continue(()));
     all.expect("nothing ends it early")
 }
 
-fn evaluate_while(
+pub(crate) fn evaluate_while(
     inference: &mut Inference,
     pool: &mut Pool,
     weights: &Weights,
     images: &Split,
     normalization: &Normalization,
-    mut progress: impl FnMut(usize) -> ControlFlow<()>,
+    mut see: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
 ) -> Option<Evaluation> {
     let table = normalization.table();
     let feed = Images { images, table: &table, chosen: Chosen::All };
     let mut evaluation = Evaluation::new(inference.classes());
     let _ = inference.run(pool, weights, images.len(), &feed, |image, logits| {
         evaluation.add(logits, images.labels[image]);
-        progress(evaluation.images)
+        see(image, logits)
     });
     (evaluation.images == images.len()).then_some(evaluation)
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use lenslet::checkpoint::{Description, save};
 use lenslet::data::{Dataset, Filter, Survey};
-use lenslet::metrics::Evaluation;
+use lenslet::metrics::{Evaluation, Mistakes};
 use lenslet::networks::{by_name, find};
 use lenslet::training::Epoch;
 use lenslet::warnings::Watch;
@@ -18,6 +18,7 @@ use crate::data::Wanted;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{self, count, duration, percent};
+use crate::pictures::{MISTAKES, Tested, list};
 use crate::progress::Display;
 use crate::run_folder::{Config, RunFolder, check_free};
 use crate::{data, report};
@@ -25,12 +26,13 @@ use crate::{data, report};
 mod dry_run;
 mod lines;
 mod options;
+mod pictures;
 mod warnings;
 
-pub(crate) use options::Train;
+pub(crate) use options::{Train, describe};
 
 use lines::{Done, EpochLine, Metrics, describe_watched};
-use options::describe;
+use pictures::Pictures;
 
 pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     let settings = options.settings()?;
@@ -66,7 +68,8 @@ struct Run<'a> {
     /// The best test accuracy so far, and its epoch.
     best: Option<(f64, usize)>,
     /// The latest epoch's evaluation.
-    latest: Option<Evaluation>,
+    latest: Option<(Evaluation, Mistakes)>,
+    pictures: Pictures,
     epochs_done: usize,
     begun: Instant,
 }
@@ -80,8 +83,10 @@ impl<'a> Run<'a> {
         let trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads)?;
         let normalization = Normalization::half(data.channels);
         let folder = RunFolder::create(options.out.as_deref(), &options.model, &data.name)?;
-        let run = Self {
+        let title = format!("{} on {}", options.model, data.name);
+        let mut run = Self {
             options,
+            pictures: Pictures::new(folder.path(), title, data.classes.len()),
             settings,
             normalization,
             folder,
@@ -95,6 +100,7 @@ impl<'a> Run<'a> {
             data,
         };
         run.write_config(threads)?;
+        run.pictures.begin(1, options.tensorboard);
         run.introduce(threads);
         Ok(run)
     }
@@ -147,8 +153,10 @@ impl<'a> Run<'a> {
                 Err(error) => return Ok(End::Failed(error.to_string())),
             };
             let images = self.data.test.len();
-            let test = self.trainer.evaluate_while(&self.data.test, &self.normalization, |done| {
-                display.testing(done, images);
+            let mut mistakes = Mistakes::new(MISTAKES);
+            let test = self.trainer.evaluate_while(&self.data.test, &self.normalization, |image, logits| {
+                mistakes.add(image, logits, self.data.test.labels[image]);
+                display.testing(image + 1, images);
                 interrupt.flow()
             });
             let Some(test) = test else { return Ok(End::Interrupted { epoch }) };
@@ -156,7 +164,7 @@ impl<'a> Run<'a> {
             if !test.loss.is_finite() {
                 return Ok(End::Failed(self.spoilt(&trained, &test)));
             }
-            self.finish_epoch(&display, &trained, test)?;
+            self.finish_epoch(&display, &trained, test, mistakes)?;
             if interrupt.asked() && epoch < self.settings.epochs {
                 return Ok(End::Interrupted { epoch });
             }
@@ -165,7 +173,13 @@ impl<'a> Run<'a> {
     }
 
     /// Metrics and checkpoints of an epoch.
-    fn finish_epoch(&mut self, display: &Display, trained: &Epoch, test: Evaluation) -> Result<(), Failure> {
+    fn finish_epoch(
+        &mut self,
+        display: &Display,
+        trained: &Epoch,
+        test: Evaluation,
+        mistakes: Mistakes,
+    ) -> Result<(), Failure> {
         self.epochs_done = trained.epoch;
         let accuracy = test.accuracy();
         self.save(&self.folder.last(), Some(accuracy))?;
@@ -179,8 +193,9 @@ impl<'a> Run<'a> {
             display.line(&describe_watched(watched));
         }
         self.folder.append(&Metrics { line: &line, learning_rate: trained.rate, watched: &trained.watched })?;
+        self.pictures.epoch(self.trainer.weights());
         let test_loss = test.loss;
-        self.latest = Some(test);
+        self.latest = Some((test, mistakes));
         if self.options.json {
             output::json(&line)?;
         }
@@ -203,10 +218,11 @@ impl<'a> Run<'a> {
     }
 
     /// The end of a run that nothing stopped.
-    fn finish(&self) -> Result<(), Failure> {
-        let (Some(test), Some((best, best_epoch))) = (&self.latest, self.best) else { return Ok(()) };
-        let run = self.folder.path().display().to_string();
+    fn finish(&mut self) -> Result<(), Failure> {
         let seconds = self.begun.elapsed();
+        let drawn = self.draw();
+        let (Some((test, _)), Some((best, best_epoch))) = (&self.latest, self.best) else { return Ok(()) };
+        let run = self.folder.path().display().to_string();
         if self.options.json {
             return output::json(&Done {
                 event: "done",
@@ -228,11 +244,21 @@ impl<'a> Run<'a> {
         output::result(format_args!(
             "the run is in {run}: best.safetensors, last.safetensors, metrics.jsonl, config.json"
         ))?;
+        if !drawn.is_empty() {
+            output::result(format_args!("beside them: {}", list(&drawn)))?;
+        }
         output::result(format_args!("next: lenslet predict {run} IMAGE.png"))
     }
 
+    /// All pictures of the run as it is now, after its latest epoch; gives their names.
+    fn draw(&mut self) -> Vec<&'static str> {
+        let Some((evaluation, mistakes)) = &self.latest else { return vec![] };
+        let what = format!("{} on {}, after epoch {}", self.options.model, self.data.name, self.epochs_done);
+        self.pictures.end(self.trainer.weights(), &Tested { what, data: &self.data, evaluation, mistakes })
+    }
+
     /// Ctrl-C: the weights of this moment are kept.
-    fn interrupted(&self, epoch: usize) -> Result<(), Failure> {
+    fn interrupted(&mut self, epoch: usize) -> Result<(), Failure> {
         let last = self.folder.last();
         if self.trainer.weights().first_not_finite().is_none() {
             self.save(&last, None)?;
@@ -246,6 +272,7 @@ impl<'a> Run<'a> {
             let best = percent(best);
             output::note(format_args!("the best so far, {best} after epoch {best_epoch}, is in {}", place.display()));
         }
+        self.draw();
         Err(Failure::Interrupted)
     }
 

@@ -70,6 +70,9 @@ pub(crate) struct Train {
     /// Train nothing: look at data, network, memory and disk, try a few steps, and say how long the run will take.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Write event files for TensorBoard into the run's folder, too.
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
     /// Print one JSON object a line: one after each epoch, and one at the end.
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,8 @@
 mod data;
 mod dry_run;
 mod errors;
+mod pictures;
+mod runs;
 mod sizes;
 mod training;
 mod warnings;

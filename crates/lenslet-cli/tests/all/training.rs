@@ -51,7 +51,17 @@ fn a_run_is_reproduced_by_its_checkpoint() {
     for which in ["", "/best.safetensors", "/last.safetensors"] {
         let evaluated = Ran::well(here, &["eval", &format!("runs/lesson-shapes-1{which}"), "--json"]);
         let json = &evaluated.json()[0];
-        assert_eq!(keys(json), ["images", "test_accuracy", "test_loss"]);
+        let expected = [
+            "classes",
+            "confusion",
+            "images",
+            "macro_average",
+            "mistakes",
+            "test_accuracy",
+            "test_loss",
+            "weighted_average",
+        ];
+        assert_eq!(keys(json), expected);
         assert_eq!((&json["test_accuracy"], &json["images"]), (&epoch["test_accuracy"], &2_000.into()));
         assert_eq!(json["test_loss"], epoch["test_loss"]);
     }
@@ -59,7 +69,7 @@ fn a_run_is_reproduced_by_its_checkpoint() {
     // The next run gets the next number.
     let ran = Ran::well(here, &["train", "--epochs", "1"]);
     assert!(ran.out.ends_with("next: lenslet predict runs/lesson-shapes-2 IMAGE.png\n"), "{}", ran.out);
-    assert!(ran.out.contains("class     accuracy  images\n"), "{}", ran.out);
+    assert!(ran.out.contains("class             precision  recall      F1  images\n"), "{}", ran.out);
     assert!(ran.err.contains("epoch 1/1  loss "), "{}", ran.err);
 }
 
