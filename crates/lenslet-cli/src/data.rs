@@ -3,6 +3,7 @@
 use clap::Args;
 use lenslet::data::{Dataset, Filter, Options, cache_folder, load_with};
 
+use crate::download;
 use crate::failure::Failure;
 use crate::output::{self, count};
 
@@ -34,7 +35,7 @@ pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dat
     let Wanted { channels, size, filter } = *wanted;
     let cache = cache_folder().filter(|_| !reading.no_cache);
     let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
-    let loaded = load_with(what, &options)?;
+    let loaded = load_with(&download::path(what)?, &options)?;
     let data = loaded.data;
     for (split, name) in [(&data.train, "to train on"), (&data.test, "to test on")] {
         if split.is_empty() {

@@ -7,6 +7,7 @@ use lenslet::data::{DataWarning, Dataset, Survey};
 use serde::Serialize;
 
 use crate::data::{self, Reading, Wanted};
+use crate::download;
 use crate::failure::Failure;
 use crate::network::{self, Input};
 use crate::output::{self, count};
@@ -16,7 +17,7 @@ use crate::table::{Align, Table};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Data {
-    /// Data set, as for `train`: shapes, or a folder with CIFAR-10 or Parquet files.
+    #[arg(help = download::help())]
     data: String,
     /// Sizes to bring the images to, channels x height x width [default: their own].
     #[arg(long, value_name = "CxHxW", value_parser = network::parse_input)]

@@ -11,17 +11,16 @@ use crate::failure::Failure;
 use crate::output::{self, percent};
 use crate::pictures::{self, MISTAKES, Tested};
 use crate::report::Report;
-use crate::{data, report, run_folder};
+use crate::{data, download, report, run_folder};
 
 /// Evaluate a trained network on the test images of a data set.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = download::after_help(EXAMPLES))]
 pub(crate) struct Eval {
     /// A run's folder (its best checkpoint), or a checkpoint.
     #[arg(value_name = "CHECKPOINT|RUN")]
     checkpoint: PathBuf,
-    /// Data set [default: the one it was trained on].
-    #[arg(long)]
+    #[arg(long, help = format!("{} [default: the one it was trained on]", download::help()))]
     data: Option<String>,
     #[command(flatten)]
     reading: Reading,

@@ -48,6 +48,12 @@ impl From<lenslet::data::DataError> for Failure {
     }
 }
 
+impl From<lenslet_fetch::Error> for Failure {
+    fn from(error: lenslet_fetch::Error) -> Self {
+        Failure::Mend(error.to_string())
+    }
+}
+
 impl From<lenslet::networks::UnknownNetwork> for Failure {
     fn from(error: lenslet::networks::UnknownNetwork) -> Self {
         Failure::Mend(error.to_string())

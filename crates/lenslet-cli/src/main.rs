@@ -9,6 +9,7 @@
 mod check;
 mod data;
 mod data_command;
+mod download;
 mod eval;
 mod failure;
 mod interrupt;

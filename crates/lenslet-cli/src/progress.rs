@@ -11,10 +11,13 @@ use lenslet::training::Progress;
 use crate::output::{self, count, duration, percent};
 
 /// Time between two changes of the bar.
-const REDRAW: Duration = Duration::from_millis(60);
+pub(crate) const REDRAW: Duration = Duration::from_millis(60);
 
 /// Time between two plain lines within an epoch.
-const LINE: Duration = Duration::from_secs(10);
+pub(crate) const LINE: Duration = Duration::from_secs(10);
+
+/// Columns that a line needs beside its bar.
+const WORDS: usize = 76;
 
 /// Shows a run's progress.
 pub(crate) struct Display {
@@ -28,7 +31,7 @@ impl Display {
     /// Nothing is shown before the first step.
     pub(crate) fn new(epochs: usize) -> Self {
         let bar = watched().then(|| {
-            let template = format!("{{prefix}} {{bar:{}}} {{msg}}", bar_width());
+            let template = format!("{{prefix}} {{bar:{}}} {{msg}}", bar_width(WORDS));
             let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.with_style(style.progress_chars("━╸ "))
@@ -94,14 +97,13 @@ impl Drop for Display {
 
 /// Columns of the bar: what the words beside it leave. A line that filled the terminal could not be taken away again once
 /// the terminal has put `^C` behind it.
-fn bar_width() -> usize {
-    const WORDS: usize = 76;
+pub(crate) fn bar_width(words: usize) -> usize {
     let (_, columns) = console::Term::stderr().size();
-    usize::from(columns).saturating_sub(WORDS).clamp(5, 30)
+    usize::from(columns).saturating_sub(words).clamp(5, 30)
 }
 
 /// Whether a person watches standard error, in a terminal that can move its cursor.
-fn watched() -> bool {
+pub(crate) fn watched() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     std::io::stderr().is_terminal() && !dumb && !set("CI")

@@ -13,15 +13,16 @@ enum Unsafe {
 }
 
 /// A crate, what it may use of the others, and where its unsafe code stands.
-const ROOMS: [(&str, &[&str], Unsafe); 8] = [
+const ROOMS: [(&str, &[&str], Unsafe); 9] = [
     ("lenslet-rng", &[], Unsafe::Nowhere),
     ("lenslet-graph", &["lenslet-rng"], Unsafe::Nowhere),
     ("lenslet-macros", &[], Unsafe::Nowhere),
     ("lenslet-data", &["lenslet-rng"], Unsafe::In("map.rs")),
+    ("lenslet-fetch", &["lenslet-data"], Unsafe::Nowhere),
     ("lenslet-cpu", &["lenslet-graph", "lenslet-rng"], Unsafe::Anywhere),
     ("lenslet", &["lenslet-cpu", "lenslet-data", "lenslet-graph", "lenslet-macros", "lenslet-rng"], Unsafe::Nowhere),
     ("lenslet-report", &[], Unsafe::Nowhere),
-    ("lenslet-cli", &["lenslet", "lenslet-report"], Unsafe::Nowhere),
+    ("lenslet-cli", &["lenslet", "lenslet-fetch", "lenslet-report"], Unsafe::Nowhere),
 ];
 
 #[test]

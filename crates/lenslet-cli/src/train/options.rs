@@ -7,17 +7,15 @@ use lenslet::{Optimizer, Schedule, Settings};
 
 use crate::data::Reading;
 use crate::failure::Failure;
-use crate::network;
+use crate::{download, network};
 
 /// Train a network; checkpoints and metrics go to a folder of the run's own.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = download::after_help(EXAMPLES))]
 pub(crate) struct Train {
     #[arg(long, default_value = "lesson", help = network::help("Network"))]
     pub(crate) model: String,
-    /// Data set: shapes (pictures that lenslet draws itself), or the path of one: a folder of pictures by class, CIFAR,
-    /// MNIST and the like, Parquet shards, .npz; packed or not.
-    #[arg(long, default_value = "shapes")]
+    #[arg(long, default_value = "shapes", help = download::help())]
     pub(crate) data: String,
     /// Size of the images that the network gets, as 3x64x64; those of another size are resized [default: the network's
     /// own height and width, the channels of the data].
@@ -83,8 +81,8 @@ Ctrl-C ends the run after the current step and keeps its checkpoints (exit code 
 
 Examples:
   lenslet train
-  lenslet train --data data/cifar10 --dry-run    Is this going to work, and how long will it take?
-  lenslet train --model resnet20 --data data/cifar10 --epochs 40 --lr 0.1 --schedule one-cycle
+  lenslet train --data cifar10 --dry-run    Is this going to work, and how long will it take?
+  lenslet train --model resnet20 --data cifar10 --epochs 40 --lr 0.1 --schedule one-cycle
   lenslet train --model resnet20 --data photos --input 3x64x64
   lenslet train --optimizer adamw --batch 128 --label-smoothing 0.1 --seed 7 --out runs/smooth";
 

@@ -3,6 +3,7 @@
 //! Messages stand here word for word, so that changing one is seen in review.
 
 mod data;
+mod downloads;
 mod dry_run;
 mod errors;
 mod pictures;
