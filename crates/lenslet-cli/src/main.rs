@@ -29,7 +29,7 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Convolutional networks that classify images: sizes proved before anything runs, trained fast on the CPU.
 #[derive(Parser)]
@@ -65,8 +65,11 @@ fn main() -> ExitCode {
         // From whichever thread it was: the others are of no use any more.
         std::process::exit(1);
     }));
-    let result = match Program::parse().command {
-        Command::Train(options) => train::run(&options),
+    let matches = Program::command().get_matches();
+    let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let flags = matches.subcommand().map_or(&matches, |(_, flags)| flags);
+    let result = match program.command {
+        Command::Train(options) => train::run(&options, flags),
         Command::Eval(options) => eval::run(&options),
         Command::Predict(options) => predict::run(&options),
         Command::Runs(options) => runs::run(&options),

@@ -23,13 +23,15 @@ const WORDS: usize = 76;
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
     epochs: usize,
+    /// Epochs that were done before.
+    done: usize,
     begun: Instant,
     shown: Instant,
 }
 
 impl Display {
-    /// Nothing is shown before the first step.
-    pub(crate) fn new(epochs: usize) -> Self {
+    /// Of a run of so many epochs, of which some are done. Nothing is shown before the first step.
+    pub(crate) fn new(epochs: usize, done: usize) -> Self {
         let bar = watched().then(|| {
             let template = format!("{{prefix}} {{bar:{}}} {{msg}}", bar_width(WORDS));
             let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
@@ -37,7 +39,7 @@ impl Display {
             bar.with_style(style.progress_chars("━╸ "))
         });
         let now = Instant::now();
-        Self { bar, epochs, begun: now, shown: now }
+        Self { bar, epochs, done, begun: now, shown: now }
     }
 
     /// A step of an epoch is done.
@@ -81,7 +83,7 @@ impl Display {
 
     /// Time left for the whole run, if it goes on as it has so far.
     fn left(&self, epoch: usize, step: usize, steps: usize) -> Duration {
-        let done = ((epoch - 1) * steps + step) as f64 / (self.epochs * steps) as f64;
+        let done = ((epoch - 1 - self.done) * steps + step) as f64 / ((self.epochs - self.done) * steps) as f64;
         self.begun.elapsed().mul_f64((1.0 - done) / done)
     }
 }

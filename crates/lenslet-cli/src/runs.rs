@@ -10,7 +10,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::failure::Failure;
 use crate::output::{self, duration, percent};
 use crate::run_folder::RUNS;
-use crate::run_record::{RunRecord, is_running};
+use crate::run_folder::is_running;
+use crate::run_record::RunRecord;
 use crate::table::{Align, Table};
 use crate::train::describe;
 

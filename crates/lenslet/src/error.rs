@@ -40,13 +40,13 @@ pub enum Error {
     /// A network that is not among those with a name.
     #[error("{0}")]
     UnknownNetwork(String),
-    /// A loss or gradient that is no number any more.
+    /// A loss, gradient or parameter that is no number any more.
     #[error(
         "training stopped: in epoch {epoch}, step {step}, the {what} became {value}, first at {culprit}\n  mend it: a smaller \
          learning rate (now {rate:?}), gradient clipping (--clip 1), or a look at that operation"
     )]
     NotFinite {
-        /// `loss` or `gradient`.
+        /// `loss`, `gradient` or `parameter`.
         what: &'static str,
         /// NaN or infinite.
         value: f32,
@@ -58,6 +58,21 @@ pub enum Error {
         step: usize,
         /// The learning rate of that step.
         rate: f32,
+    },
+    /// An epoch that is to go on with images other than it was begun with.
+    #[error(
+        "epoch {epoch} stands after {done} images, and steps of {batch} from {images} images do not lead there\n  mend it: go \
+         on with the images that it was begun with"
+    )]
+    OtherImages {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Images done in it.
+        done: usize,
+        /// Images of a step.
+        batch: usize,
+        /// Images given.
+        images: usize,
     },
     /// A file that cannot be read or written.
     #[error("{path}: {problem}")]

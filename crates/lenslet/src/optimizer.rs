@@ -93,6 +93,26 @@ impl OptimizerState {
         (self.first.len() + self.second.len()) as u64 * 4
     }
 
+    /// Steps begun so far.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Steps begun so far, from a state.
+    pub(crate) fn set_steps(&mut self, steps: u32) {
+        self.steps = steps;
+    }
+
+    /// What it remembers, a number for each weight; none where it has no need of it.
+    pub(crate) fn memory(&self) -> [&[f32]; 2] {
+        [&self.first, &self.second]
+    }
+
+    /// The same, to be set from a state.
+    pub(crate) fn memory_mut(&mut self) -> [&mut [f32]; 2] {
+        [&mut self.first, &mut self.second]
+    }
+
     /// Begins a step; then every trainable parameter is given to [`OptimizerState::update`] once.
     pub fn begin_step(&mut self) {
         self.steps += 1;

@@ -1,9 +1,9 @@
 //! Training: epochs of steps, each one run of a plan and one step of the optimizer.
 //!
 //! The order of images is a function of seed and epoch, dropout of seed, step and image, and sums have a fixed order; so a
-//! run is the same to the bit on any number of threads. Invariants: a step allocates nothing once its batch size has been
-//! seen, and the weights are changed only after loss and gradients were found to be numbers, so that they are always worth
-//! keeping.
+//! run is the same to the bit on any number of threads, and however often it was stopped. Invariants: a step allocates
+//! nothing once its batch size has been seen; the weights are changed only after loss and gradients were found to be
+//! numbers; and when an epoch ends or pauses without an error, the weights are numbers, so that they are worth keeping.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use lenslet_graph::plan::{Options, Plan};
 use lenslet_graph::record::add_cross_entropy;
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::diagnosis::first_not_finite;
 use crate::inference::check_classes;
@@ -117,19 +117,52 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-/// What a watched value was like, over the last step of an epoch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// How far an epoch has come; it goes on from there. Part of a training state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SoFar {
+    /// The epoch, from 1; 0 before the first.
+    pub epoch: usize,
+    /// Steps done in it.
+    pub steps: usize,
+    /// Images done in it.
+    pub images: usize,
+    /// Sum of their losses.
+    pub loss: f64,
+    /// How many of them were answered right.
+    pub right: usize,
+    /// Time of the steps.
+    pub elapsed: Duration,
+    /// What the network watches, once all steps are done.
+    pub watched: Vec<Watched>,
+}
+
+impl SoFar {
+    /// Whether training can have led here, as far as that can be seen without the images.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.loss.is_finite() && self.right <= self.images && (self.steps == 0) == (self.images == 0)
+    }
+}
+
+/// What a watched value was like, over the last step of an epoch. What is no number is `null` in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
     /// The name it was watched under.
     pub name: String,
     /// Its sizes per image.
     pub shape: String,
     /// Mean over all values of all images of the batch.
+    #[serde(deserialize_with = "number_or_null")]
     pub mean: f32,
     /// Standard deviation.
+    #[serde(deserialize_with = "number_or_null")]
     pub std: f32,
     /// Share of exact zeros.
+    #[serde(deserialize_with = "number_or_null")]
     pub zeros: f32,
+}
+
+fn number_or_null<'de, D: Deserializer<'de>>(json: D) -> Result<f32, D::Error> {
+    Ok(Option::deserialize(json)?.unwrap_or(f32::NAN))
 }
 
 /// What an epoch came to.
@@ -149,22 +182,24 @@ pub struct Epoch {
     pub rate: f32,
     /// Values that the network watches.
     pub watched: Vec<Watched>,
-    /// Whether the caller stopped it before its end.
+    /// Whether the caller paused it before its end.
     pub interrupted: bool,
 }
 
 /// A network in training.
 pub struct Trainer {
-    settings: Settings,
+    pub(crate) settings: Settings,
     graph: Graph,
     inference: Inference,
-    weights: Weights,
-    optimizer: OptimizerState,
+    pub(crate) weights: Weights,
+    pub(crate) optimizer: OptimizerState,
     executors: HashMap<usize, Executor>,
     pool: Pool,
     classes: usize,
     /// Steps done since the beginning.
-    step: u32,
+    pub(crate) step: u32,
+    /// The epoch under way.
+    pub(crate) so_far: SoFar,
     order: Vec<u32>,
     logits: Vec<f32>,
     /// Which parameters have had a gradient other than 0.
@@ -193,6 +228,7 @@ impl Trainer {
             pool: Pool::new(threads),
             classes,
             step: 0,
+            so_far: SoFar::default(),
             order: vec![],
             logits: vec![0.0; classes],
             learning: vec![false; weights.parameters().len()],
@@ -210,6 +246,11 @@ impl Trainer {
     /// The weights, to be set from elsewhere.
     pub fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
+    }
+
+    /// How far the epoch under way has come.
+    pub fn so_far(&self) -> &SoFar {
+        &self.so_far
     }
 
     /// The training graph.
@@ -247,10 +288,12 @@ impl Trainer {
         (&mut self.pool, &self.weights)
     }
 
-    /// One pass over `images` in an order of its own. `progress` is told each step and may end the epoch early.
+    /// One pass over `images` in an order of its own. `progress` is told each step and may pause the epoch: the same call
+    /// then does what is left of it, now or, by way of a [`State`](crate::State), in another process.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when the loss or a gradient is no number; the weights are then those of the step before.
+    /// [`Error::NotFinite`] when the loss or a gradient is no number, with the weights of the step before; or when a step
+    /// has made a weight that is none.
     pub fn epoch(
         &mut self,
         epoch: usize,
@@ -261,39 +304,63 @@ impl Trainer {
         let begin = Instant::now();
         let steps = images.len().div_ceil(self.settings.batch);
         let rates = self.rates(steps);
+        let before = self.enter(epoch, images.len())?;
         self.shuffle(images.len(), epoch);
         let order = std::mem::take(&mut self.order);
         let table = normalization.table();
-        let (mut loss, mut right, mut done, mut rate) = (0.0, 0, 0, 0.0);
-        let mut interrupted = false;
-        for (number, chosen) in order.chunks(self.settings.batch).enumerate() {
+        for chosen in order.chunks(self.settings.batch).skip(self.so_far.steps) {
             let feed = Images { images, table: &table, chosen: Chosen::Some(chosen) };
-            rate = rates.at(self.step as usize);
-            let step = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number + 1, rate))?;
-            loss += f64::from(step) * chosen.len() as f64;
-            right += self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
-            done += chosen.len();
-            let (loss, accuracy) = (loss / done as f64, right as f64 / done as f64);
-            let told =
-                Progress { epoch, step: number + 1, steps, images: done, loss, accuracy, elapsed: begin.elapsed() };
-            if progress(told).is_break() {
-                interrupted = number + 1 < steps;
+            let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
+            let loss = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number, rate))?;
+            let right = self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
+            let so_far = &mut self.so_far;
+            so_far.loss += f64::from(loss) * chosen.len() as f64;
+            so_far.right += right;
+            so_far.images += chosen.len();
+            so_far.steps = number;
+            so_far.elapsed = before.saturating_add(begin.elapsed());
+            if number == steps {
+                self.so_far.watched = self.watched(chosen.len());
+            }
+            if progress(self.progress(steps)).is_break() {
                 break;
             }
         }
-        let last = done - (done - 1) / self.settings.batch * self.settings.batch;
         self.order = order;
-        let elapsed = begin.elapsed();
-        Ok(Epoch {
-            epoch,
-            loss: loss / done as f64,
-            accuracy: right as f64 / done as f64,
-            images_per_second: done as f64 / elapsed.as_secs_f64(),
-            elapsed,
-            rate,
-            watched: self.watched(last),
-            interrupted,
-        })
+        let rate = rates.at((self.step as usize).saturating_sub(1));
+        self.vouch().map_err(|fault| fault.at(epoch, self.so_far.steps, rate))?;
+        let Progress { loss, accuracy, images, elapsed, .. } = self.progress(steps);
+        let watched = self.so_far.watched.clone();
+        let images_per_second = images as f64 / elapsed.as_secs_f64();
+        let interrupted = self.so_far.steps < steps;
+        Ok(Epoch { epoch, loss, accuracy, images_per_second, elapsed, rate, watched, interrupted })
+    }
+
+    /// Begins an epoch, or goes on with it if it is the one under way. Returns the time spent on it so far.
+    fn enter(&mut self, epoch: usize, images: usize) -> Result<Duration, Error> {
+        if self.so_far.epoch != epoch {
+            self.so_far = SoFar { epoch, ..SoFar::default() };
+        }
+        let (done, batch) = (self.so_far.images, self.settings.batch);
+        if done == self.so_far.steps.saturating_mul(batch).min(images) {
+            Ok(self.so_far.elapsed)
+        } else {
+            Err(Error::OtherImages { epoch, done, batch, images })
+        }
+    }
+
+    fn progress(&self, steps: usize) -> Progress {
+        let SoFar { epoch, steps: step, images, loss, right, elapsed, .. } = self.so_far;
+        let (loss, accuracy) = (loss / images as f64, right as f64 / images as f64);
+        Progress { epoch, step, steps, images, loss, accuracy, elapsed }
+    }
+
+    /// Whether every weight is a number: a finite gradient may still lead beyond them.
+    fn vouch(&self) -> Result<(), NotFinite> {
+        let Some(parameter) = self.weights.first_not_finite() else { return Ok(()) };
+        let number = self.weights.number(&parameter.name).expect("it is one of them");
+        let value = self.weights.values(number).iter().copied().find(|value| !value.is_finite());
+        Err(NotFinite { what: "parameter", value: value.unwrap_or(f32::NAN), culprit: parameter.name.clone() })
     }
 
     /// One step on a batch: forward, backward, optimizer. Returns the batch's mean loss.
@@ -410,10 +477,10 @@ impl Trainer {
     }
 }
 
-/// A loss or gradient that is no number.
+/// A loss, gradient or parameter that is no number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotFinite {
-    /// `loss` or `gradient`.
+    /// `loss`, `gradient` or `parameter`.
     pub what: &'static str,
     /// Its value.
     pub value: f32,

@@ -1,41 +1,62 @@
 //! `lenslet train`: from a data set and the name of a network to a folder with checkpoints.
 //!
-//! *Invariant:* a checkpoint on disk is always whole and its weights are numbers: it is written after an epoch, at Ctrl-C
-//! and when training fails, from weights that the trainer vouches for.
+//! *Invariants:* a checkpoint on disk is always whole and its weights are numbers: it is written after an epoch, at Ctrl-C
+//! and when training fails, from weights that the trainer vouches for. In which order files are written, so that a run
+//! may be killed at any moment, says `run_folder`; how it goes on then, `resume`.
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use clap::ArgMatches;
 use lenslet::checkpoint::{Description, save};
 use lenslet::data::{Dataset, Filter, Survey};
 use lenslet::metrics::{Evaluation, Mistakes};
 use lenslet::networks::{by_name, find};
+use lenslet::state::{Record, fingerprint};
 use lenslet::training::Epoch;
 use lenslet::warnings::Watch;
-use lenslet::{Normalization, Settings, Shape, Trainer};
+use lenslet::{Error, Normalization, Settings, Shape, Trainer};
 
+use crate::data;
 use crate::data::Wanted;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::output::{self, count, duration, percent};
-use crate::pictures::{MISTAKES, Tested, list};
+use crate::output::{self, count};
+use crate::pictures::MISTAKES;
 use crate::progress::Display;
 use crate::run_folder::{Config, RunFolder, check_free};
-use crate::{data, report};
 
 mod dry_run;
+mod ending;
+mod flags;
 mod lines;
 mod options;
 mod pictures;
+mod resume;
+mod saving;
 mod warnings;
 
 pub(crate) use options::{Train, describe};
 
-use lines::{Done, EpochLine, Metrics, describe_watched};
+use ending::{End, spoilt};
+use flags::Flags;
+use lines::{EpochLine, Metrics, describe_watched};
 use pictures::Pictures;
+use resume::Resumed;
+use saving::Saving;
 
-pub(crate) fn run(options: &Train) -> Result<(), Failure> {
-    let settings = options.settings()?;
+/// `flags` are the options as they were typed.
+pub(crate) fn run(options: &Train, flags: &ArgMatches) -> Result<(), Failure> {
+    let typed = flags::typed(flags);
+    let Some(run) = &options.resume else {
+        return train(options, options.settings()?, Start::New(flags::recorded(&typed)));
+    };
+    let (options, settings, resumed) = Resumed::open(run, &typed)?;
+    train(&options, settings, Start::Resumed(Box::new(resumed)))
+}
+
+fn train(options: &Train, settings: Settings, start: Start) -> Result<(), Failure> {
     let threads = options.threads()?;
     if let Some(out) = &options.out {
         check_free(out)?;
@@ -50,9 +71,17 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
         return dry_run::run(options, settings, threads, data);
     }
     let suspicious = Survey::new(&data).warnings;
-    let mut run = Run::new(options, settings, threads, data)?;
+    let mut run = Run::new(options, settings, threads, data, start)?;
     run.warn_before(&suspicious)?;
     run.train()
+}
+
+/// How a run begins.
+enum Start {
+    /// In a folder of its own, with these flags.
+    New(Flags),
+    /// Where it was stopped.
+    Resumed(Box<Resumed>),
 }
 
 /// A run under way.
@@ -65,59 +94,95 @@ struct Run<'a> {
     folder: RunFolder,
     interrupt: Interrupt,
     watch: Watch,
-    /// The best test accuracy so far, and its epoch.
-    best: Option<(f64, usize)>,
+    pictures: Pictures,
+    saving: Saving,
+    /// What the run has come to, as the latest state has it.
+    record: Record,
+    /// Where that state stands, in words.
+    kept: String,
     /// The latest epoch's evaluation.
     latest: Option<(Evaluation, Mistakes)>,
-    pictures: Pictures,
-    epochs_done: usize,
     begun: Instant,
+    /// Time that was trained before that.
+    before: Duration,
 }
 
 impl<'a> Run<'a> {
     /// Makes network and folder; nothing is written before the network is known to fit.
-    fn new(options: &'a Train, settings: Settings, threads: usize, data: Dataset) -> Result<Self, Failure> {
+    fn new(
+        options: &'a Train,
+        settings: Settings,
+        threads: usize,
+        data: Dataset,
+        start: Start,
+    ) -> Result<Self, Failure> {
         let input = [data.channels, data.height, data.width];
         let network = by_name(&options.model, input, data.classes.len())?;
         let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
-        let trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads)?;
-        let normalization = Normalization::half(data.channels);
-        let folder = RunFolder::create(options.out.as_deref(), &options.model, &data.name)?;
+        let mut trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads)?;
+        let data_hash = fingerprint(&data);
+        let (folder, flags, record) = match start {
+            Start::New(flags) => {
+                (RunFolder::create(options.out.as_deref(), &options.model, &data.name)?, flags, Record::default())
+            }
+            Start::Resumed(resumed) => resumed.restore(&mut trainer, &options.data, &data_hash)?,
+        };
         let title = format!("{} on {}", options.model, data.name);
         let mut run = Self {
             options,
             pictures: Pictures::new(folder.path(), title, data.classes.len()),
             settings,
-            normalization,
+            normalization: Normalization::half(data.channels),
             folder,
             interrupt: Interrupt::listen(),
             watch: Watch::new(&trainer, &data.train),
-            best: None,
+            saving: Saving::new(options.checkpoint_every),
+            kept: String::new(),
             latest: None,
-            epochs_done: 0,
             begun: Instant::now(),
+            before: record.elapsed,
+            record,
             trainer,
             data,
         };
-        run.write_config(threads)?;
-        run.pictures.begin(1, options.tensorboard);
+        let config = run.config(threads, data_hash, flags);
+        if let Err(failure) = run.open_folder(&config) {
+            // A new folder without a state would only be in the way.
+            if run.record.number == 0 {
+                run.folder.discard();
+            }
+            return Err(failure);
+        }
+        run.pictures.begin(run.record.epochs_done + 1, options.tensorboard);
         run.introduce(threads);
         Ok(run)
     }
 
-    fn write_config(&self, threads: usize) -> Result<(), Failure> {
-        self.folder.write_config(&Config {
-            version: env!("CARGO_PKG_VERSION"),
-            network: &self.options.model,
-            data: &self.options.data,
+    fn config(&self, threads: usize, data_hash: String, flags: Flags) -> Config {
+        Config {
+            version: env!("CARGO_PKG_VERSION").into(),
+            network: self.options.model.clone(),
+            data: self.options.data.clone(),
+            data_hash,
             input: [self.data.channels, self.data.height, self.data.width],
-            classes: &self.data.classes,
-            normalization: &self.normalization,
+            classes: self.data.classes.clone(),
+            normalization: self.normalization.clone(),
             parameters: self.trainer.weights().trainable(),
-            settings: &self.settings,
+            settings: self.settings.clone(),
             threads,
-            instruction_set: lenslet::cpu::Isa::detect().name(),
-        })
+            instruction_set: lenslet::cpu::Isa::detect().name().into(),
+            flags,
+        }
+    }
+
+    /// What stands in a run's folder before its first step; a full disk shows here, and not after hours.
+    fn open_folder(&mut self, config: &Config) -> Result<(), Failure> {
+        self.folder.write_config(config)?;
+        if self.record.number == 0 {
+            self.save_state(Record::default())?;
+        }
+        self.kept = self.place();
+        Ok(())
     }
 
     fn introduce(&self, threads: usize) {
@@ -127,7 +192,8 @@ impl<'a> Run<'a> {
         let plural = if threads == 1 { "" } else { "s" };
         let isa = lenslet::cpu::Isa::detect().name();
         output::note(format_args!("machine   {threads} thread{plural}, {isa}"));
-        output::note(format_args!("run       {}", self.folder.path().display()));
+        let goes_on = if self.options.resume.is_some() { format!(", from {}", self.kept) } else { String::new() };
+        output::note(format_args!("run       {}{goes_on}", self.folder.path().display()));
     }
 
     fn train(&mut self) -> Result<(), Failure> {
@@ -135,74 +201,96 @@ impl<'a> Run<'a> {
             End::Done => self.finish(),
             End::Interrupted { epoch } => self.interrupted(epoch),
             End::Failed(message) => Err(self.failed(message)),
+            End::Unwritten(error) => Err(self.unwritten(&error)),
         }
     }
 
     /// All epochs, or as many as it comes to.
     fn epochs(&mut self) -> Result<End, Failure> {
-        let mut display = Display::new(self.settings.epochs);
-        for epoch in 1..=self.settings.epochs {
-            let interrupt = self.interrupt.clone();
-            let trained = self.trainer.epoch(epoch, &self.data.train, &self.normalization, |progress| {
-                display.step(progress);
-                interrupt.flow()
-            });
-            let trained = match trained {
+        let first = self.record.epochs_done.saturating_add(1);
+        let mut display = Display::new(self.settings.epochs, self.record.epochs_done);
+        for epoch in first..=self.settings.epochs {
+            let trained = match self.train_epoch(epoch, &mut display) {
                 Ok(trained) if trained.interrupted => return Ok(End::Interrupted { epoch }),
                 Ok(trained) => trained,
-                Err(error) => return Ok(End::Failed(error.to_string())),
+                Err(end) => return Ok(end),
             };
-            let images = self.data.test.len();
-            let mut mistakes = Mistakes::new(MISTAKES);
-            let test = self.trainer.evaluate_while(&self.data.test, &self.normalization, |image, logits| {
-                mistakes.add(image, logits, self.data.test.labels[image]);
-                display.testing(image + 1, images);
-                interrupt.flow()
-            });
-            let Some(test) = test else { return Ok(End::Interrupted { epoch }) };
+            let Some((test, mistakes)) = self.test(&mut display) else { return Ok(End::Interrupted { epoch }) };
             // The last step of the epoch may have spoilt the weights, which no later step has seen yet.
             if !test.loss.is_finite() {
-                return Ok(End::Failed(self.spoilt(&trained, &test)));
+                return Ok(End::Failed(spoilt(&trained, &test)));
             }
-            self.finish_epoch(&display, &trained, test, mistakes)?;
-            if interrupt.asked() && epoch < self.settings.epochs {
+            let line = EpochLine::new(&trained, &test, self.elapsed());
+            if let Err(error) = self.keep_epoch(&trained, &test, &line) {
+                return Ok(End::Unwritten(error));
+            }
+            display.line(&line.text(self.settings.epochs));
+            for watched in &trained.watched {
+                display.line(&describe_watched(watched));
+            }
+            if self.options.json {
+                output::json(&line)?;
+            }
+            self.pictures.epoch(self.trainer.weights());
+            self.warn_after(&display, &trained, test.loss)?;
+            self.latest = Some((test, mistakes));
+            if self.interrupt.asked() && epoch < self.settings.epochs {
                 return Ok(End::Interrupted { epoch });
             }
+        }
+        if self.latest.is_none() {
+            output::note(format_args!("note: the run is finished, all its {} epochs are done", self.settings.epochs));
+            self.latest = Some(self.test(&mut display).ok_or(Failure::Interrupted)?);
         }
         Ok(End::Done)
     }
 
-    /// Metrics and checkpoints of an epoch.
-    fn finish_epoch(
-        &mut self,
-        display: &Display,
-        trained: &Epoch,
-        test: Evaluation,
-        mistakes: Mistakes,
-    ) -> Result<(), Failure> {
-        self.epochs_done = trained.epoch;
-        let accuracy = test.accuracy();
-        self.save(&self.folder.last(), Some(accuracy))?;
-        if self.best.is_none_or(|(best, _)| accuracy > best) {
-            self.best = Some((accuracy, trained.epoch));
-            self.save(&self.folder.best(), Some(accuracy))?;
+    /// An epoch, or what is left of it, and the states that are due on the way.
+    fn train_epoch(&mut self, epoch: usize, display: &mut Display) -> Result<Epoch, End> {
+        loop {
+            let (interrupt, saving) = (&self.interrupt, &mut self.saving);
+            let trained = self.trainer.epoch(epoch, &self.data.train, &self.normalization, |progress| {
+                display.step(progress);
+                if saving.step() { ControlFlow::Break(()) } else { interrupt.flow() }
+            });
+            let trained = trained.map_err(|error| End::Failed(error.to_string()))?;
+            if !trained.interrupted || self.interrupt.asked() {
+                return Ok(trained);
+            }
+            self.save_state(self.record.clone()).map_err(End::Unwritten)?;
         }
-        let line = EpochLine::new(trained, &test, self.begun.elapsed());
-        display.line(&line.text(self.settings.epochs));
-        for watched in &trained.watched {
-            display.line(&describe_watched(watched));
-        }
-        self.folder.append(&Metrics { line: &line, learning_rate: trained.rate, watched: &trained.watched })?;
-        self.pictures.epoch(self.trainer.weights());
-        let test_loss = test.loss;
-        self.latest = Some((test, mistakes));
-        if self.options.json {
-            output::json(&line)?;
-        }
-        self.warn_after(display, trained, test_loss)
     }
 
-    fn save(&self, path: &Path, test_accuracy: Option<f64>) -> Result<(), Failure> {
+    /// How good the weights are, and the surest mistakes; none if the user does not want to wait for it.
+    fn test(&mut self, display: &mut Display) -> Option<(Evaluation, Mistakes)> {
+        let (test, interrupt) = (&self.data.test, &self.interrupt);
+        let mut mistakes = Mistakes::new(MISTAKES);
+        let evaluation = self.trainer.evaluate_while(test, &self.normalization, |image, logits| {
+            mistakes.add(image, logits, test.labels[image]);
+            display.testing(image + 1, test.len());
+            interrupt.flow()
+        });
+        Some((evaluation?, mistakes))
+    }
+
+    /// Checkpoints, metrics and state of an epoch, in the order that `run_folder` explains.
+    fn keep_epoch(&mut self, trained: &Epoch, test: &Evaluation, line: &EpochLine) -> Result<(), Error> {
+        let (epoch, accuracy) = (trained.epoch, test.accuracy());
+        let mut record = Record { epochs_done: epoch, ..self.record.clone() };
+        self.save(&self.folder.last(), epoch, Some(accuracy))?;
+        if record.best.is_none_or(|(best, _)| accuracy > best) {
+            record.best = Some((accuracy, epoch));
+            self.save(&self.folder.best(), epoch, Some(accuracy))?;
+        }
+        if self.options.keep > 0 {
+            self.save(&self.folder.of_epoch(epoch), epoch, Some(accuracy))?;
+        }
+        self.folder.append(&Metrics { line, learning_rate: trained.rate, watched: &trained.watched })?;
+        self.folder.forget_epochs(epoch.saturating_sub(self.options.keep));
+        self.save_state(record)
+    }
+
+    fn save(&self, path: &Path, epoch: usize, test_accuracy: Option<f64>) -> Result<(), Error> {
         let description = Description {
             version: env!("CARGO_PKG_VERSION").into(),
             network: self.options.model.clone(),
@@ -210,104 +298,41 @@ impl<'a> Run<'a> {
             classes: self.data.classes.clone(),
             normalization: self.normalization.clone(),
             data: self.options.data.clone(),
-            epoch: self.epochs_done,
+            epoch,
             test_accuracy,
             filter: Filter::default(),
         };
-        Ok(save(path, &description, self.trainer.weights())?)
+        save(path, &description, self.trainer.weights())
     }
 
-    /// The end of a run that nothing stopped.
-    fn finish(&mut self) -> Result<(), Failure> {
-        let seconds = self.begun.elapsed();
-        let drawn = self.draw();
-        let (Some((test, _)), Some((best, best_epoch))) = (&self.latest, self.best) else { return Ok(()) };
-        let run = self.folder.path().display().to_string();
-        if self.options.json {
-            return output::json(&Done {
-                event: "done",
-                test_accuracy: test.accuracy(),
-                best_test_accuracy: best,
-                seconds: seconds.as_secs_f64(),
-                run: &run,
-            });
+    /// Writes the training state, which stands for what the run has come to.
+    fn save_state(&mut self, record: Record) -> Result<(), Error> {
+        let record = Record { number: self.record.number.wrapping_add(1), elapsed: self.elapsed(), ..record };
+        self.trainer.save_state(&self.folder.state(record.number), &record)?;
+        self.record = record;
+        self.kept = self.place();
+        self.saving.saved();
+        Ok(())
+    }
+
+    /// Time since training began, pauses not counted.
+    fn elapsed(&self) -> Duration {
+        self.before.saturating_add(self.begun.elapsed())
+    }
+
+    /// Whether steps were done since the last epoch that was finished.
+    fn amid_epoch(&self) -> bool {
+        let so_far = self.trainer.so_far();
+        so_far.epoch > self.record.epochs_done && so_far.steps > 0
+    }
+
+    /// Where training stands, in words.
+    fn place(&self) -> String {
+        let so_far = self.trainer.so_far();
+        match self.record.epochs_done {
+            _ if self.amid_epoch() => format!("step {} of epoch {}", so_far.steps, so_far.epoch),
+            0 => "the beginning".into(),
+            done => format!("the end of epoch {done}"),
         }
-        output::result(format_args!("test images after epoch {}, by class\n", self.epochs_done))?;
-        output::result(format_args!("{}\n", report::class_table(test, &self.data.classes)))?;
-        output::result(format_args!(
-            "test accuracy {} after {} epochs in {}; the best was {} after epoch {best_epoch}",
-            percent(test.accuracy()),
-            self.epochs_done,
-            duration(seconds),
-            percent(best)
-        ))?;
-        output::result(format_args!(
-            "the run is in {run}: best.safetensors, last.safetensors, metrics.jsonl, config.json"
-        ))?;
-        if !drawn.is_empty() {
-            output::result(format_args!("beside them: {}", list(&drawn)))?;
-        }
-        output::result(format_args!("next: lenslet predict {run} IMAGE.png"))
     }
-
-    /// All pictures of the run as it is now, after its latest epoch; gives their names.
-    fn draw(&mut self) -> Vec<&'static str> {
-        let Some((evaluation, mistakes)) = &self.latest else { return vec![] };
-        let what = format!("{} on {}, after epoch {}", self.options.model, self.data.name, self.epochs_done);
-        self.pictures.end(self.trainer.weights(), &Tested { what, data: &self.data, evaluation, mistakes })
-    }
-
-    /// Ctrl-C: the weights of this moment are kept.
-    fn interrupted(&mut self, epoch: usize) -> Result<(), Failure> {
-        let last = self.folder.last();
-        if self.trainer.weights().first_not_finite().is_none() {
-            self.save(&last, None)?;
-            output::note(format_args!(
-                "stopped in epoch {epoch}; the weights of this moment are kept in {}",
-                last.display()
-            ));
-        }
-        if let Some((best, best_epoch)) = self.best {
-            let place = self.folder.best();
-            let best = percent(best);
-            output::note(format_args!("the best so far, {best} after epoch {best_epoch}, is in {}", place.display()));
-        }
-        self.draw();
-        Err(Failure::Interrupted)
-    }
-
-    /// What is said where the last step of an epoch made weights that answer with no numbers.
-    fn spoilt(&self, trained: &Epoch, test: &Evaluation) -> String {
-        let culprit = match self.trainer.weights().first_not_finite() {
-            Some(parameter) => format!("the parameter {} is not finite", parameter.name),
-            None => "the weights are finite, but too large".to_owned(),
-        };
-        format!(
-            "training stopped: after epoch {}, the test loss became {}: {culprit}\n  mend it: a smaller learning rate \
-             (now {:?}), or gradient clipping (--clip 1)",
-            trained.epoch, test.loss, trained.rate
-        )
-    }
-
-    /// A loss that is no number: what was good before is kept.
-    fn failed(&self, mut message: String) -> Failure {
-        let last = self.folder.last();
-        if self.best.is_some() {
-            let epoch = self.epochs_done;
-            message += &format!("\n  kept: {}, the weights after epoch {epoch}", last.display());
-        } else if self.trainer.weights().first_not_finite().is_none() && self.save(&last, None).is_ok() {
-            message += &format!("\n  kept: {}, the weights of the last good step", last.display());
-        }
-        Failure::Mend(message)
-    }
-}
-
-/// How the epochs ended.
-enum End {
-    /// All of them are done.
-    Done,
-    /// The user stopped them.
-    Interrupted { epoch: usize },
-    /// A value was no number any more; the message says which.
-    Failed(String),
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use lenslet::{Optimizer, Schedule, Settings};
 
+use super::saving::Every;
 use crate::data::Reading;
 use crate::failure::Failure;
 use crate::{download, network};
@@ -66,25 +67,36 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Train nothing: look at data, network, memory and disk, try a few steps, and say how long the run will take.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     pub(crate) dry_run: bool,
     /// Write event files for TensorBoard into the run's folder, too.
     #[arg(long)]
     pub(crate) tensorboard: bool,
+    /// Go on with the run in this folder, which was stopped or killed; its settings are kept, --epochs may be larger.
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Steps or time after which the training state is written, as in 500, 30s, 5min [default: after each epoch].
+    #[arg(long, value_name = "STEPS|TIME")]
+    pub(super) checkpoint_every: Option<Every>,
+    /// Epochs whose checkpoints are kept, the latest ones, as epoch-0007.safetensors; beside the best and the last.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) keep: usize,
     /// Print one JSON object a line: one after each epoch, and one at the end.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 const EXAMPLES: &str = "\
-Ctrl-C ends the run after the current step and keeps its checkpoints (exit code 130); a second one ends it at once.
+Ctrl-C ends the run after the current step (exit code 130), from which --resume goes on; a second one ends it at once.
+A run that was killed goes on too, from the end of its last epoch or its last --checkpoint-every.
 
 Examples:
   lenslet train
   lenslet train --data cifar10 --dry-run    Is this going to work, and how long will it take?
   lenslet train --model resnet20 --data cifar10 --epochs 40 --lr 0.1 --schedule one-cycle
   lenslet train --model resnet20 --data photos --input 3x64x64
-  lenslet train --optimizer adamw --batch 128 --label-smoothing 0.1 --seed 7 --out runs/smooth";
+  lenslet train --optimizer adamw --batch 128 --label-smoothing 0.1 --seed 7 --out runs/smooth
+  lenslet train --resume runs/smooth";
 
 /// An optimizer's name.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -160,6 +172,35 @@ fn with_decay(mut optimizer: Optimizer, decay: Option<f32>) -> Optimizer {
     | Optimizer::AdamW { weight_decay, .. }) = &mut optimizer;
     *weight_decay = decay.unwrap_or(*weight_decay);
     optimizer
+}
+
+/// What stands for the value of a flag that is not given and has no default.
+pub(super) const NOT_GIVEN: &str = "not given";
+
+/// The settings, each under the flag that sets it.
+pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String)> {
+    // No setting is left out: a new one wants a line here.
+    let &Settings { epochs, batch, optimizer, rate, schedule, warmup, clip, label_smoothing, seed } = settings;
+    let (optimizer, momentum, nesterov, decay) = match optimizer {
+        Optimizer::Sgd { momentum, nesterov, weight_decay } => ("sgd", momentum, nesterov, weight_decay),
+        Optimizer::Adam { weight_decay, .. } => ("adam", 0.0, false, weight_decay),
+        Optimizer::AdamW { weight_decay, .. } => ("adamw", 0.0, false, weight_decay),
+    };
+    vec![
+        // First, for others have defaults that depend on it.
+        ("optimizer", optimizer.to_owned()),
+        ("epochs", epochs.to_string()),
+        ("batch", batch.to_string()),
+        ("lr", format!("{rate:?}")),
+        ("momentum", momentum.to_string()),
+        ("nesterov", if nesterov { "given" } else { NOT_GIVEN }.to_owned()),
+        ("weight-decay", decay.to_string()),
+        ("schedule", schedule.to_string()),
+        ("warmup", warmup.to_string()),
+        ("clip", clip.map_or_else(|| NOT_GIVEN.to_owned(), |clip| clip.to_string())),
+        ("label-smoothing", label_smoothing.to_string()),
+        ("seed", seed.to_string()),
+    ]
 }
 
 /// The settings in a line: `20 epochs, batch 64, sgd 0.01 (momentum 0.9), constant rate, seed 0`.

@@ -101,10 +101,10 @@ fn a_disk_that_is_too_small_ends_with_2() {
     let ran = Ran::new(folder.path(), &["train", "--data", "tiny", "--dry-run", "--json", "--out", "disk/run"]);
     let _ = Command::new("umount").arg(&disk).status();
     assert_eq!(ran.code, Some(2), "{}", ran.err);
-    // 3 checkpoints of 61,326 numbers, 64 KiB of texts, and 1 KiB for each of 20 epochs.
+    // 3 checkpoints of 61,326 numbers, 3 states of twice as many, 2 MiB of texts and pictures, 1 KiB for each of 20 epochs.
     assert!(
         ran.err
-            .contains("/disk: the run writes up to 802.7 KiB, but 64.0 KiB are free\n  mend it: free some space there"),
+            .contains("/disk: the run writes up to 4.1 MiB, but 64.0 KiB are free\n  mend it: free some space there"),
         "{}",
         ran.err
     );

@@ -3,10 +3,13 @@
 //! Messages stand here word for word, so that changing one is seen in review.
 
 mod data;
+mod disk;
 mod downloads;
 mod dry_run;
 mod errors;
+mod kill;
 mod pictures;
+mod resume;
 mod runs;
 mod sizes;
 mod training;
@@ -82,6 +85,40 @@ fn tiny_data(folder: &Path, name: &str, images: usize, classes: &[&str]) {
     }
     std::fs::write(data.join("test_batch.bin"), batch(6)).expect("there is room");
     std::fs::write(data.join("batches.meta.txt"), classes.join("\n")).expect("there is room");
+}
+
+/// What must be the same of two runs: all checkpoints, and the metrics without times.
+fn result(run: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(run).expect("there is a run").map(|entry| entry.expect("it can be read").path());
+    let name = |path: &Path| path.file_name().expect("a file").to_string_lossy().into_owned();
+    let mut checkpoints: Vec<_> =
+        entries.filter(|path| name(path).ends_with(".safetensors") && !name(path).starts_with("state-")).collect();
+    checkpoints.sort();
+    let mut files: Vec<_> =
+        checkpoints.iter().map(|path| (name(path), std::fs::read(path).expect("it can be read"))).collect();
+    files.push(("metrics.jsonl".into(), metrics(run).join("\n").into_bytes()));
+    files
+}
+
+/// The lines of metrics without times.
+fn metrics(run: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("there are metrics");
+    let line = |line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        let line = line.as_object_mut().expect("each line is an object");
+        line.retain(|key, _| !["images_per_second", "seconds"].contains(&key.as_str()));
+        serde_json::to_string(line).expect("it was JSON before")
+    };
+    text.lines().map(line).collect()
+}
+
+/// Fails with the names of what differs, for the bytes say nothing to people.
+fn assert_same(run: &Path, expected: &[(String, Vec<u8>)]) {
+    let result = result(run);
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&result), names(expected));
+    let differ = result.iter().zip(expected).filter(|(ours, theirs)| ours != theirs).map(|(ours, _)| &ours.0);
+    assert_eq!(differ.collect::<Vec<_>>(), Vec::<&String>::new(), "these files differ");
 }
 
 /// A PNG of one colour.

@@ -44,9 +44,11 @@ const FAR: f64 = 1.0;
 
 /// Checkpoints that a run has at once: the best, the last, and the next one while it is written.
 const CHECKPOINTS: u64 = 3;
+/// Training states on disk: the latest two, and the next one while it is written.
+const STATES: u64 = 3;
 
 /// What a run writes beside checkpoints, generously: its settings, its warnings, and its metrics by the epoch.
-const TEXTS: u64 = 64 << 10;
+const TEXTS: u64 = 2 << 20;
 const METRICS: u64 = 1 << 10;
 
 pub(super) fn run(options: &Train, settings: Settings, threads: usize, data: Dataset) -> Result<(), Failure> {
@@ -215,15 +217,19 @@ impl<'a> Rehearsal<'a> {
     fn disk(&self, report: &mut Report, trainer: &Trainer) -> Result<(), Failure> {
         let folder = run_folder::place(self.options.out.as_deref());
         let checkpoint = trainer.weights().all().len() as u64 * 4;
-        let total = CHECKPOINTS * checkpoint + TEXTS + METRICS * self.settings.epochs as u64;
+        let checkpoints = CHECKPOINTS + self.options.keep.min(self.settings.epochs) as u64;
+        let state = checkpoint + trainer.optimizer_bytes();
+        let total = checkpoints * checkpoint + STATES * state + TEXTS + METRICS * self.settings.epochs as u64;
         let free = machine::free_disk(&folder).ok();
-        report.disk = DiskFound { checkpoint, total, free };
+        report.disk = DiskFound { checkpoint, state, total, free };
         let has =
             free.map_or("How much is free there is not known".to_owned(), |free| format!("{} are free", bytes(free)));
         let text = format!(
-            "The run writes up to {}: {CHECKPOINTS} checkpoints of {}, settings and metrics. {has} at {}.",
+            "The run writes up to {}: {checkpoints} checkpoints of {}, {STATES} training states of {}, settings, metrics and \
+             pictures. {has} at {}.",
             bytes(total),
             bytes(checkpoint),
+            bytes(state),
             folder.display()
         );
         self.say("disk", &text)?;

@@ -50,6 +50,7 @@ pub(super) struct MemoryFound {
 #[derive(Clone, Copy, Default, Serialize)]
 pub(super) struct DiskFound {
     pub(super) checkpoint: u64,
+    pub(super) state: u64,
     pub(super) total: u64,
     pub(super) free: Option<u64>,
 }
