@@ -35,8 +35,13 @@ pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dat
     let Wanted { channels, size, filter } = *wanted;
     let cache = cache_folder().filter(|_| !reading.no_cache);
     let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
-    let loaded = load_with(&download::path(what)?, &options)?;
-    let data = loaded.data;
+    let path = download::path(what)?;
+    let loaded = load_with(&path, &options)?;
+    let mut data = loaded.data;
+    // A set with a name is called by it, and not by the file that it came in.
+    if path != what {
+        data.name = what.to_owned();
+    }
     for (split, name) in [(&data.train, "to train on"), (&data.test, "to test on")] {
         if split.is_empty() {
             return Err(Failure::Mend(format!(
