@@ -190,12 +190,17 @@ impl RunFolder {
     /// Keeps the first `lines` lines of `metrics.jsonl`: what follows, a torn line perhaps, will be written again.
     pub(crate) fn cut_metrics(&mut self, lines: usize) -> Result<(), Failure> {
         let mut text = vec![];
-        let length = self.metrics.read_to_end(&mut text).and_then(|_| {
-            let length: usize = text.split_inclusive(|&byte| byte == b'\n').take(lines).map(<[u8]>::len).sum();
-            self.metrics.set_len(length as u64)?;
+        let cut = self.metrics.read_to_end(&mut text).and_then(|_| {
+            let whole = text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+            let kept: Vec<usize> = whole.take(lines).map(<[u8]>::len).collect();
+            if kept.len() < lines {
+                let place = self.path.join(METRICS);
+                output::note(format_args!("note: {} has lost {} lines", place.display(), lines - kept.len()));
+            }
+            self.metrics.set_len(kept.iter().sum::<usize>() as u64)?;
             self.metrics.sync_all()
         });
-        length.map_err(|error| cannot_write(&self.path.join(METRICS), &error))
+        cut.map_err(|error| cannot_write(&self.path.join(METRICS), &error))
     }
 
     /// Takes back a run that could not begin.
@@ -344,7 +349,7 @@ fn plain(name: &str) -> String {
 /// The message for a file or folder that the system does not let us write.
 pub(crate) fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure::Mend(format!(
-        "{}: cannot be written: {error}\n  mend it: free some space there, or give --out a folder that you may write to",
+        "{}: cannot be written: {error}\n  mend it: free some space there, or use a folder that you may write to",
         path.display()
     ))
 }

@@ -136,6 +136,14 @@ fn a_record_comes_back_to_the_bit() {
 }
 
 #[test]
+fn a_watched_value_that_is_no_number_comes_back_too() {
+    let json = r#"{"name":"x","shape":"4","mean":null,"std":0.1,"zeros":0.0}"#;
+    let watched: lenslet::training::Watched = serde_json::from_str(json).expect("null stands for what is no number");
+    assert!(watched.mean.is_nan() && watched.std.to_bits() == 0.1_f32.to_bits());
+    assert_eq!(serde_json::to_string(&watched).expect("it was JSON before"), json);
+}
+
+#[test]
 fn a_state_of_another_network_or_other_settings_is_refused() {
     let open = |bytes| State::from_bytes(bytes, Path::new("run/state-0.safetensors")).expect("it is whole");
     let mut adam = trainer(&Small::new(), Optimizer::adam());
