@@ -1,4 +1,4 @@
-//! Archives: tar and tar.gz to files in memory, and gzip alone.
+//! Archives: tar, tar.gz and zip to files in memory, and gzip alone.
 //!
 //! *Invariant:* what unfolds is counted as it comes; neither a member's size nor a gzip trailer is believed. A file may
 //! unfold to [`MAX_RATIO`] times its length, which pictures never do, and a bomb is refused there. Members are plain files
@@ -8,8 +8,10 @@ use crate::files::{Files, Members, hidden};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
+use zip::ZipArchive;
+use zip::result::ZipError;
 
 /// How many times its length a compressed file may unfold to; deflate itself gets to 1,032.
 const MAX_RATIO: u64 = 200;
@@ -25,30 +27,28 @@ pub(crate) fn most_of(length: u64) -> u64 {
 
 /// Whether a file of this name is taken for an archive.
 pub(crate) fn is_archive(name: &str) -> bool {
-    [".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
+    [".tar", ".tar.gz", ".tgz", ".zip"].iter().any(|end| name.ends_with(end))
 }
 
 /// The members of an archive on disk.
 pub(crate) fn open(path: &Path) -> Result<Files, DataError> {
-    let open = || -> io::Result<_> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        let mut start = [0; 2];
-        let read = file.read(&mut start)?;
-        Ok((io::Cursor::new(start).take(read as u64).chain(file), length, start == GZIP))
-    };
-    let (file, length, packed) = open().map_err(|error| DataError::io(path, error))?;
-    unpack(path, BufReader::new(file), length, packed).map_err(|fault| fault.in_file(path))
+    let open = || File::open(path).and_then(|file| Ok((file.metadata()?.len(), BufReader::new(file))));
+    let (length, file) = open().map_err(|error| DataError::io(path, error))?;
+    unpack(path, file, length).map_err(|fault| fault.in_file(path))
 }
 
 /// The members of an archive in memory.
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Files, Fault> {
-    unpack(path, bytes, bytes.len() as u64, bytes.starts_with(&GZIP))
+    unpack(path, Cursor::new(bytes), bytes.len() as u64)
 }
 
-fn unpack(path: &Path, file: impl Read, length: u64, packed: bool) -> Result<Files, Fault> {
+fn unpack(path: &Path, mut file: impl BufRead + Seek, length: u64) -> Result<Files, Fault> {
+    let start = file.fill_buf().unwrap_or_default();
+    let (packed, zipped) = (start.starts_with(&GZIP), start.starts_with(b"PK"));
     let (members, folders) = if packed {
         members(MultiGzDecoder::new(file), most_of(length))?
+    } else if zipped {
+        zip_members(file, length)?
     } else {
         members(file, length.saturating_add(1))?
     };
@@ -115,6 +115,33 @@ fn each_member(archive: &mut tar::Archive<impl Read>) -> Result<(Members, BTreeS
             let fix = "pack the files themselves: tar --dereference --hard-dereference, without --sparse";
             let found = format!("`{name}`, which is a {kind:?}");
             return Err(Fault::new(Kind::Unsupported, "an archive of files and folders", found, fix).at(place));
+        }
+    }
+    Ok((members, folders))
+}
+
+fn zip_members(file: impl Read + Seek, length: u64) -> Result<(Members, BTreeSet<String>), Fault> {
+    let damaged = |error: ZipError| Fault::damaged("a zip archive", format!("\"{error}\""));
+    let mut archive = ZipArchive::new(file).map_err(damaged)?;
+    let (mut members, mut folders) = (Members::new(), BTreeSet::new());
+    let mut left = most_of(length);
+    for i in 0..archive.len() {
+        let entry = archive.by_index(i).map_err(damaged)?;
+        let text = entry.name().map_err(damaged)?.into_owned();
+        let name = name(text.as_bytes())?;
+        if entry.is_symlink() {
+            let fix = "pack the files themselves";
+            let found = format!("the link `{name}`");
+            return Err(Fault::new(Kind::Unsupported, "an archive of files and folders", found, fix));
+        }
+        let visible = !name.is_empty() && !name.split('/').any(hidden);
+        if entry.is_dir() {
+            folders.extend(visible.then_some(name));
+        } else if visible {
+            let read = read_up_to(entry, left).map_err(|error| damaged(error.into()))?;
+            let bytes = read.ok_or_else(|| bomb(length))?;
+            left -= bytes.len() as u64;
+            members.insert(name, bytes);
         }
     }
     Ok((members, folders))

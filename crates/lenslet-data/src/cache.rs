@@ -20,12 +20,15 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// To be changed whenever the same files would be decoded to other bytes, or this file's form changes.
-const VERSION: u32 = 1;
+/// The number is to be changed whenever the same files would be decoded to other bytes, or this file's form changes.
+const VERSION: &str = concat!("1, of lenslet ", env!("CARGO_PKG_VERSION"));
 const MAGIC: &[u8; 8] = b"lenslet\x01";
 /// A page of memory on most machines.
 const ALIGN: usize = 4096;
+/// How files begin that are not complete yet.
+const WRITING: &str = ".writing-";
 /// Where the header begins.
 const START: usize = 24;
 
@@ -47,7 +50,7 @@ pub(crate) struct Cache {
 /// What the pixels were made from and how; equal means that they would be made the same again.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
-    version: u32,
+    version: String,
     path: String,
     options: String,
     stamp: u64,
@@ -72,7 +75,8 @@ impl Cache {
         let full = path.canonicalize().ok()?;
         let Options { channels, size, filter, skip_bad, cache: _ } = options;
         let options = format!("{channels:?} {size:?} {filter:?} {skip_bad}");
-        let source = Source { version: VERSION, path: full.to_string_lossy().into(), options, stamp: files.stamp() };
+        let source =
+            Source { version: VERSION.into(), path: full.to_string_lossy().into(), options, stamp: files.stamp() };
         let hash = hash((&source.path, &source.options));
         let name: String =
             crate::name_of(path).chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
@@ -123,7 +127,8 @@ fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Re
     };
     let header = serde_json::to_vec(&header)?;
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+    sweep(folder);
+    let mut file = tempfile::Builder::new().prefix(WRITING).tempfile_in(folder)?;
     let mut out = BufWriter::new(file.as_file_mut());
     out.write_all(MAGIC)?;
     out.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -141,6 +146,18 @@ fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Re
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// Removes what a program left behind that was killed while it wrote.
+fn sweep(folder: &Path) {
+    const LONG_AGO: Duration = Duration::from_secs(3600);
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let old = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if entry.file_name().to_string_lossy().starts_with(WRITING) && old().is_some_and(|age| age > LONG_AGO) {
+            // Another program may be faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The header, and where it ends.

@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* names are relative to the set's root, written with `/`, sorted, and never lead out of it. Hidden files and
 //! what file managers leave behind are not there. Nothing is ever written.
-use crate::error::DataError;
+use crate::error::{DataError, Fault, Kind};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher};
 use std::fs::Metadata;
@@ -15,6 +15,8 @@ use rayon::prelude::*;
 
 /// Folders in one another that are looked into.
 const MAX_DEPTH: usize = 10;
+/// More than any data set has; who gives the root of a disk is told so at last.
+const MAX_FILES: usize = 5_000_000;
 
 /// Files in memory, by name.
 pub(crate) type Members = BTreeMap<String, Vec<u8>>;
@@ -142,6 +144,11 @@ impl Files {
             return Ok(());
         }
         above.push(real);
+        if self.names.len() > MAX_FILES {
+            let expected = format!("a folder with at most {MAX_FILES} files in all its folders");
+            return Err(Fault::new(Kind::Unrecognised, expected, "more", "give the folder of the data set itself")
+                .in_file(&self.root));
+        }
         for entry in path.read_dir().map_err(|error| DataError::io(&path, error))? {
             let entry = entry.map_err(|error| DataError::io(&path, error))?;
             let name = entry.file_name();

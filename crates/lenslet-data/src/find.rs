@@ -64,7 +64,10 @@ pub(crate) fn listing(path: &Path) -> Result<Files, DataError> {
     let names = match idx::Name::parse(&name) {
         Some(file) => {
             let beside = crate::names_in(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
-            let belongs = |other: &String| idx::Name::parse(other).is_some_and(|other| other.prefix == file.prefix);
+            let mapping = idx::mapping(file.prefix);
+            let belongs = |other: &String| {
+                *other == mapping || idx::Name::parse(other).is_some_and(|other| other.prefix == file.prefix)
+            };
             beside.into_iter().filter(belongs).collect()
         }
         None => vec![name],
@@ -77,16 +80,23 @@ pub(crate) fn find(path: &Path, listing: &Files, report: &mut Report) -> Result<
     if path.is_dir() {
         return in_files(listing, true, false, report);
     }
-    let [name, ..] = listing.names() else { return Err(missing(path)) };
-    if let Some(format) = recognise(&[base(name)]).into_iter().next() {
-        return Ok(Found::new(format, listing.clone()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match recognise(&[&name]).into_iter().next() {
+        // One batch of several is no data set.
+        None | Some(Format::CifarPython(_) | Format::CifarBinary(_)) => {}
+        Some(format) => return Ok(Found::new(format, listing.clone())),
     }
-    if archive::is_archive(name) {
+    if archive::is_archive(&name) {
         return in_files(&archive::open(path)?, false, true, report);
     }
-    let fix = "give the folder that it lies in";
-    Err(Fault::new(Kind::Unrecognised, "a folder with a data set, an archive (tar, tar.gz) or .npz", "a file", fix)
-        .in_file(path))
+    let fix = "give the folder that it lies in, unpacked if it is another kind of archive";
+    Err(Fault::new(
+        Kind::Unrecognised,
+        "a folder with a data set, an archive (tar, tar.gz, zip) or .npz",
+        "a file",
+        fix,
+    )
+    .in_file(path))
 }
 
 /// A data set's format and the folder that it lies in.
@@ -252,7 +262,7 @@ fn unknown(files: &Files) -> DataError {
     Fault::new(
         Kind::Unrecognised,
         "a folder of pictures for each class, Parquet shards (train-*.parquet, test-*.parquet), CIFAR-10 or CIFAR-100 \
-         batches, idx files (train-images-idx3-ubyte and so on), an .npz file, or an archive (tar, tar.gz) of one of these",
+         batches, idx files (train-images-idx3-ubyte and so on), an .npz file, or an archive (tar, tar.gz, zip) of one of these",
         list(&files.top()),
         "give a folder that holds one of these, or `shapes` for the embedded set",
     )

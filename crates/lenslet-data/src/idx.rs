@@ -36,6 +36,11 @@ impl<'n> Name<'n> {
     }
 }
 
+/// The name of the file with the classes of a data set of EMNIST.
+pub(crate) fn mapping(prefix: &str) -> String {
+    format!("{prefix}-mapping.txt")
+}
+
 /// Loads the data set whose files' names begin with `prefix`.
 pub(crate) fn load(files: &Files, prefix: &str, report: &mut Report) -> Result<Dataset, DataError> {
     let train = split(files, prefix, Part::Train)?;
@@ -172,7 +177,7 @@ fn begin_at_zero(data: &mut Dataset, report: &mut Report) {
 
 /// The names of the classes: from EMNIST's mapping file, or those that are known by the name of the data set.
 fn class_names(files: &Files, prefix: &str) -> Result<Option<Vec<String>>, DataError> {
-    let mapping = format!("{prefix}-mapping.txt");
+    let mapping = mapping(prefix);
     if files.has(&mapping) {
         return Ok(Some(mapped(&files.read(&mapping)?).map_err(|fault| fault.in_file(&files.path(&mapping)))?));
     }

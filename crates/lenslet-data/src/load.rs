@@ -4,6 +4,7 @@
 use crate::cache::Cache;
 use crate::error::{DataError, Fault, Kind};
 use crate::find::{self, Format, Found};
+use crate::pictures::check_room;
 use crate::{Dataset, Filter};
 use crate::{cifar_binary, cifar_python, folder, idx, npz, parquet, shapes};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ pub fn load(what: &str) -> Result<Dataset, DataError> {
 
 /// Loads a data set: `shapes`, the embedded one, or what a path leads to (a folder named `shapes` is `./shapes`).
 ///
-/// The path is that of a folder, an archive (tar, tar.gz) or one of the files themselves. Read are CIFAR-10 and CIFAR-100
+/// The path is that of a folder, an archive (tar, tar.gz, zip) or one of the files themselves. Read are CIFAR-10 and CIFAR-100
 /// as Python or binary batches; the idx files of MNIST and its kin; Parquet shards as Hugging Face writes them; `.npz`
 /// with pictures and labels; and folders of pictures by class. The folder may also be some steps above.
 ///
@@ -100,7 +101,7 @@ pub fn load_with(what: &str, options: &Options) -> Result<Loaded, DataError> {
     check(path, options)?;
     let mut report = Report::default();
     if what == "shapes" {
-        let data = fit(shapes::dataset(), options, &mut report);
+        let data = fit(shapes::dataset(), options, &mut report).map_err(|fault| fault.in_file(path))?;
         return Ok(loaded(data, report));
     }
     let listing = find::listing(path)?;
@@ -109,7 +110,8 @@ pub fn load_with(what: &str, options: &Options) -> Result<Loaded, DataError> {
         return Ok(loaded(data, report));
     }
     let found = find::find(path, &listing, &mut report)?;
-    let data = fit(read(&found, options, &mut report)?, options, &mut report);
+    let data = read(&found, options, &mut report)?;
+    let data = fit(data, options, &mut report).map_err(|fault| fault.in_file(path))?;
     if let Some(cache) = cache.filter(|_| found.takes_work())
         && let Err(error) = cache.write(&data, &report)
     {
@@ -133,19 +135,18 @@ pub(crate) fn read(found: &Found, options: &Options, report: &mut Report) -> Res
 
 /// Brings a data set to the channels and the size that are asked for. Formats whose pictures are files of their own have
 /// done so picture by picture.
-fn fit(data: Dataset, options: &Options, report: &mut Report) -> Dataset {
+fn fit(data: Dataset, options: &Options, report: &mut Report) -> Result<Dataset, Fault> {
     let from = [data.channels, data.height, data.width];
-    let data = match options.channels {
-        Some(channels) => data.with_channels(channels),
-        None => data,
-    };
     let (height, width) = options.size.unwrap_or((data.height, data.width));
-    let to = [data.channels, height, width];
-    if from != to {
-        let [from, to] = [from, to].map(|[c, h, w]| format!("{c}x{h}x{w}"));
-        report.note(format!("the pictures are {from} and were brought to {to}"));
+    let to = [options.channels.unwrap_or(data.channels), height, width];
+    if from == to {
+        return Ok(data);
     }
-    data.resized(height, width)
+    let bytes = to.iter().fold(data.train.len() + data.test.len(), |product, &side| product.saturating_mul(side));
+    check_room(bytes)?;
+    let [from, sizes] = [from, to].map(|[c, h, w]| format!("{c}x{h}x{w}"));
+    report.note(format!("the pictures are {from} and were brought to {sizes}"));
+    Ok(data.with_channels(to[0]).resized(height, width))
 }
 
 /// Refuses sizes that no picture has.

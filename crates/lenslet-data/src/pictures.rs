@@ -46,11 +46,8 @@ impl<'o> Pictures<'o> {
         while next < count {
             // The first picture says how large the others are.
             let bytes = self.size.map(|size| size.iter().product::<usize>());
+            self.make_room((count - next).saturating_mul(bytes.unwrap_or(1))).map_err(|fault| at(next, fault))?;
             let here = bytes.map_or(1, |bytes| (AT_ONCE / bytes).clamp(1, 1024)).min(count - next);
-            if self.pixels.len().saturating_add(here.saturating_mul(bytes.unwrap_or(0))) > self.most {
-                let found = format!("pictures that unfold to more than {} bytes", self.most);
-                return Err(at(next, Fault::damaged("a file of pictures", found)));
-            }
             let fitted = |i| decode(i).and_then(|decoded| self.fit(decoded).map_err(|fault| at(i, fault)));
             let decoded: Vec<_> = (next..next + here).into_par_iter().map(fitted).collect();
             for (i, picture) in (next..).zip(decoded) {
@@ -62,6 +59,16 @@ impl<'o> Pictures<'o> {
             next += here;
         }
         Ok(())
+    }
+
+    /// Refuses pictures that come to more bytes than there may be, or than there is memory for.
+    fn make_room(&mut self, bytes: usize) -> Result<(), Fault> {
+        if self.pixels.len().saturating_add(bytes) > self.most {
+            let found = format!("pictures that unfold to more than {} bytes", self.most);
+            return Err(Fault::damaged("a file of pictures", found));
+        }
+        check_room(bytes)?;
+        self.pixels.try_reserve(bytes).map_err(|_| too_large(bytes))
     }
 
     fn fit(&self, decoded: Decoded) -> Result<Fitted, Fault> {
@@ -110,6 +117,18 @@ impl<'o> Pictures<'o> {
             self.pixels = coloured(&self.pixels, *height * *width);
         }
     }
+}
+
+/// Refuses pictures for which there is surely no memory. Some systems promise more than they have, so there is a limit.
+pub(crate) fn check_room(bytes: usize) -> Result<(), Fault> {
+    const MOST: usize = 1 << 40;
+    if bytes > MOST || Vec::<u8>::new().try_reserve_exact(bytes).is_err() { Err(too_large(bytes)) } else { Ok(()) }
+}
+
+fn too_large(bytes: usize) -> Fault {
+    let found = format!("pictures of {} MiB", bytes >> 20);
+    let fix = "ask for a smaller size, such as --input 3x64x64";
+    Fault::new(Kind::Mismatch, "pictures for which there is memory", found, fix)
 }
 
 /// Grey planes three times each.

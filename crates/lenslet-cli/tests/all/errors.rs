@@ -21,7 +21,7 @@ fn names_that_do_not_exist() {
     fails(&["train", "--data", "nowhere"], "nowhere: expected a folder with a data set, found nothing");
     fails(
         &["train", "--data", "file"],
-        "file: expected a folder with a data set, an archive (tar, tar.gz) or .npz, found a file",
+        "file: expected a folder with a data set, an archive (tar, tar.gz, zip) or .npz, found a file",
     );
     fails(&["train", "--optimizer", "sdg"], "[possible values: sgd, adam, adamw]");
     fails(&["train", "--schedule", "cosinus"], "no schedule is named cosinus; there are constant, step:EPOCHS:GAMMA");

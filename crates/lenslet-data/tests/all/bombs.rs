@@ -57,8 +57,11 @@ fn npz_that_unfolds_without_end() {
     let block = vec![0; 1 << 20];
     (0..BOMB >> 20).for_each(|_| zip.write_all(&block).unwrap());
     zip.start_file("y_train.npy", deflated).unwrap();
-    let folder = Folder::new("npz-bomb").with("data.npz", &zip.finish().unwrap().into_inner());
-    refused(folder.path(), "a compressed file that unfolds to at most ");
+    let bytes = zip.finish().unwrap().into_inner();
+    for name in ["data.npz", "data.zip"] {
+        let folder = Folder::new("npz-bomb").with(name, &bytes);
+        refused(folder.path(), "a compressed file that unfolds to at most ");
+    }
 }
 
 /// A file of holes, as GNU tar packs it, takes no room in an archive and any room outside.
@@ -94,6 +97,10 @@ fn archives_that_lie() {
         header.set_cksum();
         let folder = Folder::new("outside").with("data.tar", header.as_bytes());
         let error = load(folder.path()).unwrap_err();
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
+        let zipped = Folder::new("outside-zip").with("data.zip", &zip.finish().unwrap().into_inner());
+        assert_eq!(load(zipped.path()).unwrap_err().fault.found, error.fault.found);
         assert_eq!(
             (error.fault.kind, error.fault.found.as_str()),
             (Kind::Unsupported, format!("the path `{path}`").as_str())

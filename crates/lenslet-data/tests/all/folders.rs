@@ -1,5 +1,7 @@
 //! Folders of pictures by class.
 use super::{Folder, bytes, expected, read};
+use std::io::Write;
+
 use lenslet_data::{Dataset, Kind, Loaded, Options, load, load_with};
 
 const SMALL: Options = Options {
@@ -113,6 +115,16 @@ fn a_folder_in_an_archive() {
     let plain = loaded(&folder).data;
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     tar.append_dir_all("./photos", folder.0.join("photos")).unwrap();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for class in ["cat", "owl"] {
+        for i in 0..10 {
+            let name = format!("photos/{class}/{i}.png");
+            zip.start_file(&*name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(&std::fs::read(folder.0.join(name)).unwrap()).unwrap();
+        }
+    }
+    let zipped = Folder::new("zipped").with("photos.zip", &zip.finish().unwrap().into_inner());
+    assert_eq!(load_with(zipped.path(), &SMALL).unwrap().data, plain);
     let packed = Folder::new("packed").with("photos.tgz", &tar.into_inner().unwrap().finish().unwrap());
     for path in [packed.path().to_string(), format!("{}/photos.tgz", packed.path())] {
         assert_eq!(load_with(&path, &SMALL).unwrap().data, plain, "{path}");

@@ -27,7 +27,12 @@ fn paths() {
     check(
         &format!("{}/notes.txt", folder.path()),
         Kind::Unrecognised,
-        "DATA: expected a folder with a data set, an archive (tar, tar.gz) or .npz, found a file; give the folder that it lies in",
+        "DATA: expected a folder with a data set, an archive (tar, tar.gz, zip) or .npz, found a file; give the folder that it lies in, unpacked if it is another kind of archive",
+    );
+    check(
+        &format!("{}/b/test_batch", folder.path()),
+        Kind::Unrecognised,
+        "DATA: expected a folder with a data set, an archive (tar, tar.gz, zip) or .npz, found a file; give the folder that it lies in, unpacked if it is another kind of archive",
     );
     check(
         folder.path(),
@@ -38,7 +43,7 @@ fn paths() {
     check(
         folder.path(),
         Kind::Unrecognised,
-        "DATA: expected a folder of pictures for each class, Parquet shards (train-*.parquet, test-*.parquet), CIFAR-10 or CIFAR-100 batches, idx files (train-images-idx3-ubyte and so on), an .npz file, or an archive (tar, tar.gz) of one of these, found notes.txt; give a folder that holds one of these, or `shapes` for the embedded set",
+        "DATA: expected a folder of pictures for each class, Parquet shards (train-*.parquet, test-*.parquet), CIFAR-10 or CIFAR-100 batches, idx files (train-images-idx3-ubyte and so on), an .npz file, or an archive (tar, tar.gz, zip) of one of these, found notes.txt; give a folder that holds one of these, or `shapes` for the embedded set",
     );
 }
 

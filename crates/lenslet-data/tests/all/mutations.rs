@@ -120,6 +120,16 @@ fn archives() {
 }
 
 #[test]
+fn zip_archives() {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["train", "test", "meta"] {
+        zip.start_file(&*format!("cifar/{name}"), zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&read(&format!("sets/cifar100/{name}"))).unwrap();
+    }
+    vary(&zip.finish().unwrap().into_inner(), 1_000, fuzz::archive);
+}
+
+#[test]
 fn parquet_and_pictures() {
     vary(&read("parquet/named/test-00000-of-00001.parquet"), 300, fuzz::parquet);
     for name in ["rgb8.png", "palette4.png", "progressive.jpg"] {

@@ -67,6 +67,7 @@ fn emnist_letters_begin_at_one() {
     let Loaded { data, notes, .. } = load_fixture("emnist");
     check(&data, "emnist");
     assert_eq!((data.name.as_str(), data.classes.join(" ").as_str()), ("emnist-letters", "A B C"));
+    assert_eq!(load_fixture("emnist/emnist-letters-train-images-idx3-ubyte.gz").data, data);
     assert_eq!(
         notes,
         [
@@ -167,6 +168,50 @@ fn parquet_without_a_split_is_divided() {
     // A fifth, rounded, and one at least.
     assert!((0..3).all(|class| tested(class) == ((count(class) + 2) / 5).max(1)), "{expected:?} {:?}", test.labels);
     assert!(whole.notes[0].starts_with("the data set is not divided"), "{:?}", whole.notes);
+}
+
+/// With a size that all are brought to, pictures of other sizes and modes are no mistake.
+#[test]
+fn parquet_with_pictures_of_several_sizes() {
+    let folder = super::shard("mixed-sizes", "refused/mixed.parquet");
+    let options = Options { size: Some((4, 6)), ..Options::default() };
+    let data = load_with(folder.path(), &options).unwrap().data;
+    assert_eq!((data.channels, data.height, data.width, data.train.len()), (3, 4, 6, 5));
+    let resized = lenslet_data::read_image(&fixtures().join("pictures/rgb8.png"), 3, 4, 6).unwrap();
+    assert_eq!(data.train.image(3), resized.pixels);
+    assert_eq!(data.train, data.test);
+}
+
+#[test]
+fn a_row_of_parquet_that_is_no_picture_is_left_out_with_its_label() {
+    let mut bytes = read("parquet/grey/train-00002-of-00003.parquet");
+    let starts: Vec<_> = bytes.windows(4).enumerate().filter(|(_, window)| window == b"\x89PNG").collect();
+    let second = starts[1].0;
+    bytes[second + 12..second + 16].copy_from_slice(b"XXXX");
+    let folder = Folder::new("bad-row").with("train.parquet", &bytes);
+    folder.write("test.parquet", &read("parquet/grey/validation.parquet"));
+    let error = load(folder.path()).unwrap_err();
+    assert_eq!(error.fault.place, lenslet_data::Place::Row(1));
+    let options = Options { skip_bad: true, ..Options::default() };
+    let Loaded { data, skipped, .. } = load_with(folder.path(), &options).unwrap();
+    let rows = serde_json::from_slice::<Value>(&read("expected.json")).unwrap();
+    let rows = &rows["parquet"]["grey/train-00002-of-00003.parquet"];
+    for (i, row) in [0, 2, 3, 4].into_iter().enumerate() {
+        assert_eq!(data.train.labels[i] as usize, number(&rows["labels"][row]));
+        assert_eq!(data.train.image(i), super::bytes(&rows["images"][row]));
+    }
+    assert_eq!((data.train.len(), &skipped[..]), (4, &[error.to_string()][..]));
+}
+
+/// Terabytes are refused before they are asked for.
+#[test]
+fn a_size_for_which_there_is_no_memory() {
+    let options = Options { size: Some((8_192, 8_192)), channels: Some(3), ..Options::default() };
+    let error = load_with("shapes", &options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "shapes: expected pictures for which there is memory, found pictures of 2304000 MiB; ask for a smaller size, such as --input 3x64x64"
+    );
 }
 
 /// Grey to colour is three times the same, colour to grey what Pillow's `convert("L")` gives, before resizing.
