@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use lenslet_fetch::{Options, Report, SETS, fetch, named};
 
 use crate::failure::Failure;
 use crate::output::{self, bytes, duration};
-use crate::progress::{LINE, REDRAW, bar_width, watched};
+use crate::progress::{LINE, REDRAW, bar, watched};
 
 /// Columns that a line needs beside its bar.
 const WORDS: usize = 82;
@@ -118,7 +118,7 @@ impl Display {
         if !self.watched {
             return output::note(format_args!("{}: {state}", self.file));
         }
-        let bar = self.bar.get_or_insert_with(|| bar(&self.file));
+        let bar = self.bar.get_or_insert_with(|| bar(&self.file, "{msg}", WORDS, 0));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(done);
         bar.set_message(state);
@@ -151,12 +151,4 @@ impl Drop for Display {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-/// An empty bar for a file of this name.
-fn bar(file: &str) -> ProgressBar {
-    let template = format!("{file} {{bar:{}}} {{msg}}", bar_width(WORDS));
-    let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    bar.with_style(style.progress_chars("━╸ "))
 }

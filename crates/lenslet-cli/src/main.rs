@@ -25,6 +25,7 @@ mod run_record;
 mod runs;
 mod summary;
 mod table;
+mod threads;
 mod train;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! How training looks while it goes on: a bar in a terminal, plain lines elsewhere; all on standard error.
+//! How training, and other work on many pictures, looks while it goes on: a bar in a terminal, plain lines elsewhere; all on standard error.
 //!
 //! *Invariant:* a log that no person watches holds whole lines only, a few for each epoch at most.
 
@@ -32,12 +32,7 @@ pub(crate) struct Display {
 impl Display {
     /// Of a run of so many epochs, of which some are done. Nothing is shown before the first step.
     pub(crate) fn new(epochs: usize, done: usize) -> Self {
-        let bar = watched().then(|| {
-            let template = format!("{{prefix}} {{bar:{}}} {{msg}}", bar_width(WORDS));
-            let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            bar.with_style(style.progress_chars("━╸ "))
-        });
+        let bar = watched().then(|| bar("{prefix}", "{msg}", WORDS, 0));
         let now = Instant::now();
         Self { bar, epochs, done, begun: now, shown: now }
     }
@@ -97,11 +92,49 @@ impl Drop for Display {
     }
 }
 
-/// Columns of the bar: what the words beside it leave. A line that filled the terminal could not be taken away again once
-/// the terminal has put `^C` behind it.
-pub(crate) fn bar_width(words: usize) -> usize {
+/// Counts pictures that are done, where a person watches and the results go elsewhere.
+pub(crate) struct Counter(Option<ProgressBar>);
+
+impl Counter {
+    /// Nothing is shown for none.
+    pub(crate) fn new(pictures: usize) -> Self {
+        let shown = pictures > 0 && watched() && !std::io::stdout().is_terminal();
+        let state = "{human_pos} of {human_len} pictures  {eta} left";
+        Self(shown.then(|| bar("", state, WORDS, pictures as u64)))
+    }
+
+    /// Some more are done.
+    pub(crate) fn advance(&self, pictures: usize) {
+        if let Some(bar) = &self.0 {
+            bar.inc(pictures as u64);
+        }
+    }
+
+    /// A line that stays, above the bar.
+    pub(crate) fn line(&self, text: impl std::fmt::Display) {
+        match &self.0 {
+            Some(bar) => bar.println(text.to_string()),
+            None => output::note(text),
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A bar with words before and after it, which take `words` columns. It leaves room: a line that filled the terminal could
+/// not be taken away again once the terminal has put `^C` behind it.
+pub(crate) fn bar(before: &str, after: &str, words: usize, length: u64) -> ProgressBar {
     let (_, columns) = console::Term::stderr().size();
-    usize::from(columns).saturating_sub(words).clamp(5, 30)
+    let width = usize::from(columns).saturating_sub(words).clamp(5, 30);
+    let style = ProgressStyle::with_template(&format!("{before} {{bar:{width}}} {after}"));
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    bar.with_style(style.expect("the template is well-formed").progress_chars("━╸ "))
 }
 
 /// Whether a person watches standard error, in a terminal that can move its cursor.

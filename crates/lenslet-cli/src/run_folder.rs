@@ -20,6 +20,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lenslet::data::Filter;
 use lenslet::{Error, Normalization, Settings, State, files};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,9 @@ pub(crate) struct Config {
     pub(crate) classes: Vec<String>,
     /// How pixels become numbers.
     pub(crate) normalization: Normalization,
+    /// How images of other sizes are brought to `input`'s.
+    #[serde(default)]
+    pub(crate) filter: Filter,
     /// Numbers that training changes.
     pub(crate) parameters: usize,
     /// Everything about the training that decides its result.
@@ -150,9 +154,12 @@ impl RunFolder {
         }
     }
 
-    /// Adds a line to `warnings.txt`, which only runs have that gave cause.
+    /// Adds a line to `warnings.txt`, which only runs have that gave cause. A run that goes on has said it before.
     pub(crate) fn warn(&self, line: &str) -> Result<(), Failure> {
         let path = self.path.join("warnings.txt");
+        if fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|said| said == line)) {
+            return Ok(());
+        }
         let file = File::options().append(true).create(true).open(&path);
         file.and_then(|mut file| writeln!(file, "{line}")).map_err(|error| cannot_write(&path, &error))
     }

@@ -7,7 +7,7 @@
 //! `load` is the way in: `find` says which format and which of the files, `cache` keeps what was decoded. One file per
 //! format: [`mod@shapes`] (drawn here), `parquet/` (Hugging Face shards), `cifar_python` (with `pickle`), `cifar_binary`,
 //! `idx`, `npz` (with `npy`) and `folder` (pictures by class). All read from `files`, a named set of files on disk or, out
-//! of an `archive`, in memory. `image` decodes pictures, `resize` is Pillow's filter, `split` divides what is not divided,
+//! of an `archive`, in memory. `image/` decodes picture files, `resize` has Pillow's filters, `split` divides what is not divided,
 //! `error` makes the words. `map`, which maps a file of the cache into memory, holds the only unsafe code.
 #![deny(unsafe_code)]
 
@@ -40,7 +40,7 @@ pub mod survey;
 
 pub use cache::cache_folder;
 pub use error::{DataError, Fault, Kind, Place};
-pub use image::{Picture, read_image};
+pub use image::{EXTENSIONS, Picture, is_picture, read_image};
 pub use load::{Loaded, Options, load, load_with};
 pub use pixels::Pixels;
 pub use resize::{Filter, resize};
@@ -127,12 +127,12 @@ impl Dataset {
     ///
     /// # Panics
     /// If a side is 0.
-    pub fn resized(self, height: usize, width: usize) -> Self {
+    pub fn resized(self, height: usize, width: usize, filter: Filter) -> Self {
         let (from, to) = ((self.height, self.width), (height, width));
         if from == to {
             return self;
         }
-        let resizer = Resizer::new(from, to);
+        let resizer = Resizer::new(from, to, filter);
         let (old, new) = (self.channels * from.0 * from.1, self.channels * to.0 * to.1);
         let scale = |split: Split| {
             let mut images = vec![0; split.len() * new];

@@ -146,7 +146,7 @@ fn fit(data: Dataset, options: &Options, report: &mut Report) -> Result<Dataset,
     check_room(bytes)?;
     let [from, sizes] = [from, to].map(|[c, h, w]| format!("{c}x{h}x{w}"));
     report.note(format!("the pictures are {from} and were brought to {sizes}"));
-    Ok(data.with_channels(to[0]).resized(height, width))
+    Ok(data.with_channels(to[0]).resized(height, width, options.filter))
 }
 
 /// Refuses sizes that no picture has.

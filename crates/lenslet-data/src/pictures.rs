@@ -94,7 +94,7 @@ impl<'o> Pictures<'o> {
             return Ok(Fitted { size: [channels, to.0, to.1], planes });
         }
         let mut resized = vec![0; channels * to.0 * to.1];
-        Resizer::new(from, to).resize(&planes, &mut resized);
+        Resizer::new(from, to, self.options.filter).resize(&planes, &mut resized);
         Ok(Fitted { size: [channels, to.0, to.1], planes: resized })
     }
 

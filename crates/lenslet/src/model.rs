@@ -63,24 +63,29 @@ impl Model {
 
     /// The probability of each class for one image: C×H×W bytes of the network's input sizes.
     pub fn predict(&mut self, pixels: &[u8]) -> Vec<f64> {
+        self.predict_many(&[pixels]).remove(0)
+    }
+
+    /// The same for many images, which are worked on together; each gets the very bits that it would get alone.
+    pub fn predict_many(&mut self, images: &[&[u8]]) -> Vec<Vec<f64>> {
         let table = self.description.normalization.table();
-        let mut probabilities = vec![];
-        let feed = OneImage { pixels, table: &table };
-        let _ = self.inference.run(&mut self.pool, &self.weights, 1, &feed, |_, logits| {
-            probabilities = softmax(logits);
+        let mut probabilities = Vec::with_capacity(images.len());
+        let feed = Images { images, table: &table };
+        let _ = self.inference.run(&mut self.pool, &self.weights, images.len(), &feed, |_, logits| {
+            probabilities.push(softmax(logits));
             ControlFlow::Continue(())
         });
         probabilities
     }
 }
 
-struct OneImage<'a> {
-    pixels: &'a [u8],
+struct Images<'a> {
+    images: &'a [&'a [u8]],
     table: &'a [[f32; 256]],
 }
 
-impl Feed for OneImage<'_> {
-    fn fill(&self, _: usize, _: usize, values: &mut [f32]) {
-        crate::normalization::apply(self.table, self.pixels, values);
+impl Feed for Images<'_> {
+    fn fill(&self, _: usize, image: usize, values: &mut [f32]) {
+        crate::normalization::apply(self.table, self.images[image], values);
     }
 }

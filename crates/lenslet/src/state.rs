@@ -196,6 +196,8 @@ impl Trainer {
             }
         }
         optimizer.set_steps(standing.optimizer_steps);
+        // What was learning before is not in the state: nothing is said of parameters that had no gradient since.
+        self.learning.fill(true);
         self.step = standing.step;
         self.so_far = standing.so_far.clone();
         Ok(())

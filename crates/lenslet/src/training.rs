@@ -203,7 +203,7 @@ pub struct Trainer {
     order: Vec<u32>,
     logits: Vec<f32>,
     /// Which parameters have had a gradient other than 0.
-    learning: Vec<bool>,
+    pub(crate) learning: Vec<bool>,
 }
 
 impl Trainer {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use lenslet::checkpoint::{Description, save};
-use lenslet::data::{Dataset, Filter, Survey};
+use lenslet::data::{Dataset, Survey};
 use lenslet::metrics::{Evaluation, Mistakes};
 use lenslet::networks::{by_name, find};
 use lenslet::state::{Record, fingerprint};
@@ -65,7 +65,7 @@ fn train(options: &Train, settings: Settings, start: Start) -> Result<(), Failur
     let standard = find(&options.model)?.input;
     let [_, height, width] = options.input.unwrap_or(standard);
     let channels = options.input.map(|[channels, ..]| channels);
-    let wanted = Wanted { channels, size: Some((height, width)), filter: Filter::default() };
+    let wanted = Wanted { channels, size: Some((height, width)), filter: options.resize };
     let data = data::load(&options.data, &options.reading, &wanted)?;
     if options.dry_run {
         return dry_run::run(options, settings, threads, data);
@@ -167,6 +167,7 @@ impl<'a> Run<'a> {
             input: [self.data.channels, self.data.height, self.data.width],
             classes: self.data.classes.clone(),
             normalization: self.normalization.clone(),
+            filter: self.options.resize,
             parameters: self.trainer.weights().trainable(),
             settings: self.settings.clone(),
             threads,
@@ -300,7 +301,7 @@ impl<'a> Run<'a> {
             data: self.options.data.clone(),
             epoch,
             test_accuracy,
-            filter: Filter::default(),
+            filter: self.options.resize,
         };
         save(path, &description, self.trainer.weights())
     }

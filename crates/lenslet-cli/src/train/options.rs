@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use lenslet::data::Filter;
 use lenslet::{Optimizer, Schedule, Settings};
 
 use super::saving::Every;
 use crate::data::Reading;
 use crate::failure::Failure;
-use crate::{download, network};
+use crate::{download, network, threads};
 
 /// Train a network; checkpoints and metrics go to a folder of the run's own.
 #[derive(Args)]
@@ -24,6 +25,10 @@ pub(crate) struct Train {
     pub(crate) input: Option<network::Input>,
     #[command(flatten)]
     pub(crate) reading: Reading,
+    /// How images of another size are brought to the network's, as Pillow does it: nearest, box, bilinear, hamming, bicubic,
+    /// lanczos; kept in the checkpoint, so that `eval` and `predict` do the same.
+    #[arg(long, value_name = "FILTER", default_value_t)]
+    pub(crate) resize: Filter,
     /// Passes over the training images.
     #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
     epochs: u32,
@@ -107,9 +112,6 @@ enum Kind {
     AdamW,
 }
 
-/// The most threads that may be asked for; each has memory of its own.
-const MOST_THREADS: i64 = 1024;
-
 impl Train {
     /// The settings, each in its range.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
@@ -131,13 +133,7 @@ impl Train {
 
     /// Threads to train on.
     pub(crate) fn threads(&self) -> Result<usize, Failure> {
-        match self.threads {
-            None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-            Some(threads) if (1..=MOST_THREADS).contains(&threads) => Ok(threads as usize),
-            Some(threads) => {
-                Err(Failure::Mend(format!("--threads is {threads}, but must be from 1 to {MOST_THREADS}")))
-            }
-        }
+        threads::wanted(self.threads)
     }
 
     fn optimizer(&self) -> Result<Optimizer, Failure> {

@@ -9,6 +9,7 @@ mod dry_run;
 mod errors;
 mod kill;
 mod pictures;
+mod predict;
 mod resume;
 mod runs;
 mod sizes;

@@ -1,7 +1,8 @@
 //! Files cut off at every byte and with bytes changed: an error or a data set, never a panic, never much memory.
 use super::{Folder, fixtures, read};
-use lenslet_data::{load, read_image};
-use std::path::Path;
+use lenslet_data::{Filter, load, read_image};
+use proptest::prelude::*;
+use std::path::PathBuf;
 
 /// Calls `load` with every truncation of `bytes` and with every byte changed in several ways.
 fn vary(bytes: &[u8], load: impl Fn(&[u8]) + Sync) {
@@ -67,20 +68,48 @@ fn binary_batches() {
     assert!(load(folder.path()).is_err());
 }
 
-#[test]
-fn pictures() {
-    let folder = Folder::new("broken-pictures");
-    let mut files: Vec<_> =
-        std::fs::read_dir(fixtures().join("pictures")).unwrap().map(|entry| entry.unwrap().path()).collect();
+/// Every picture among the fixtures.
+fn pictures() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(fixtures().join("pictures")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    for file in files {
-        let name = Path::new(&file).file_name().unwrap().to_str().unwrap();
-        vary(&std::fs::read(&file).unwrap(), |bytes| {
-            let path = folder.write(name, bytes);
-            if let Ok(picture) = read_image(&path, 3, 4, 4) {
-                assert_eq!(picture.pixels.len(), 3 * 4 * 4);
-            }
-        });
+    files
+}
+
+/// Reads bytes as a picture file, whatever comes of it.
+fn read_picture(folder: &Folder, bytes: &[u8]) {
+    let path = folder.write("picture", bytes);
+    if let Ok(picture) = read_image(&path, 3, 4, 4, Filter::Bilinear) {
+        assert_eq!(picture.pixels.len(), 3 * 4 * 4);
+    }
+}
+
+#[test]
+fn pictures_changed_in_one_place() {
+    let folder = Folder::new("broken-pictures");
+    for file in pictures() {
+        vary(&std::fs::read(&file).unwrap(), |bytes| read_picture(&folder, bytes));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a single change cannot reach: sizes and offsets that are wrong together.
+    #[test]
+    fn pictures_changed_in_several_places(
+        file in any::<prop::sample::Index>(),
+        // Two places of three are in the first bytes, where the headers are.
+        changes in prop::collection::vec((prop_oneof![2 => 0..64_usize, 1 => 0..2_000_usize], any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let files = pictures();
+        let mut bytes = std::fs::read(file.get(&files)).unwrap();
+        let length = bytes.len();
+        changes.into_iter().for_each(|(at, byte)| bytes[at % length] = byte);
+        bytes.truncate(cut.map_or(length, |cut| cut.index(length)));
+        let folder = Folder::new("much-broken-pictures");
+        read_picture(&folder, &bytes);
     }
 }
 
@@ -88,13 +117,22 @@ fn pictures() {
 #[test]
 fn cut_pictures_are_noticed() {
     let folder = Folder::new("cut-pictures");
-    for name in ["rgb8.png", "baseline.jpg", "progressive.jpg"] {
-        let whole = read(&format!("pictures/{name}"));
+    for (name, spare) in [
         // A PNG's last 12 bytes are its end chunk, before them stands the checksum of the data.
-        let end = whole.len() - if name.ends_with(".png") { 16 } else { 1 };
-        for length in 0..end {
+        ("rgb8.png", 16),
+        ("baseline.jpg", 1),
+        ("progressive.jpg", 1),
+        ("lossy.webp", 1),
+        ("lossless.webp", 1),
+        ("bits24.bmp", 1),
+        ("bits1.bmp", 1),
+        // The trailer, the last block's end mark, and the code that says that all pixels were there.
+        ("palette.gif", 5),
+    ] {
+        let whole = read(&format!("pictures/{name}"));
+        for length in 0..=whole.len() - spare {
             let path = folder.write(name, &whole[..length]);
-            assert!(read_image(&path, 3, 4, 4).is_err(), "{name} of {length} bytes");
+            assert!(read_image(&path, 3, 4, 4, Filter::Bilinear).is_err(), "{name} of {length} bytes");
         }
     }
 }

@@ -139,7 +139,8 @@ fn pictures_of_any_size_are_resized_as_pillow_does() {
     }
     folder.write("train/b/2.jpg", &read("pictures/whole_chroma.jpg"));
     let data = loaded(&folder).data;
-    let large = lenslet_data::read_image(&folder.0.join("train/b/2.jpg"), 3, 3, 5).unwrap();
+    let large =
+        lenslet_data::read_image(&folder.0.join("train/b/2.jpg"), 3, 3, 5, lenslet_data::Filter::default()).unwrap();
     assert!(large.resized);
     assert_eq!(data.train.image(1), large.pixels);
     let error = load(folder.path()).unwrap_err();

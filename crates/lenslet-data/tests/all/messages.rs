@@ -1,6 +1,6 @@
 //! Every message that a user can meet, word for word. Each says where, what was expected, what was found, what to do.
 use super::{BATCHES, Folder, binary_batches, fixtures, python_batches, read, shard};
-use lenslet_data::{Kind, load, read_image};
+use lenslet_data::{Filter, Kind, load, read_image};
 
 /// The message of loading a folder, which stands as DATA in it.
 fn message(path: &str) -> (Kind, String) {
@@ -182,14 +182,14 @@ fn pictures() {
     huge[29..33].copy_from_slice(&checksum);
     for (name, bytes, expected) in [
         (
-            "a.gif",
-            &b"GIF89a"[..],
-            "FILE: expected a PNG or JPEG picture, found 6 bytes that begin with \"47 49 46 38\"; convert the picture to PNG",
+            "a.tif",
+            &b"II*\0\x08\0"[..],
+            "FILE: expected a PNG, JPEG, WebP, GIF or BMP picture, found 6 bytes that begin with \"49 49 2a 00\"; convert the picture to PNG",
         ),
         (
             "empty.png",
             &[],
-            "FILE: expected a PNG or JPEG picture, found 0 bytes that begin with \"\"; convert the picture to PNG",
+            "FILE: expected a PNG, JPEG, WebP, GIF or BMP picture, found 0 bytes that begin with \"\"; convert the picture to PNG",
         ),
         (
             "cut.png",
@@ -208,12 +208,12 @@ fn pictures() {
         ),
     ] {
         let path = folder.write(name, bytes);
-        let error = read_image(&path, 3, 32, 32).unwrap_err().to_string();
+        let error = read_image(&path, 3, 32, 32, Filter::default()).unwrap_err().to_string();
         assert_eq!(error.replace(path.to_str().unwrap(), "FILE"), expected);
     }
-    let error = read_image(&fixtures().join("pictures/rgb8.png"), 4, 32, 32).unwrap_err();
+    let error = read_image(&fixtures().join("pictures/rgb8.png"), 4, 32, 32, Filter::default()).unwrap_err();
     assert_eq!(error.fault.found, "one for 4×32×32");
-    let error = read_image(&fixtures().join("pictures/none.png"), 3, 32, 32).unwrap_err();
+    let error = read_image(&fixtures().join("pictures/none.png"), 3, 32, 32, Filter::default()).unwrap_err();
     assert_eq!(error.fault.kind, Kind::Unreadable);
 }
 

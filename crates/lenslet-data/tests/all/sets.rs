@@ -177,7 +177,9 @@ fn parquet_with_pictures_of_several_sizes() {
     let options = Options { size: Some((4, 6)), ..Options::default() };
     let data = load_with(folder.path(), &options).unwrap().data;
     assert_eq!((data.channels, data.height, data.width, data.train.len()), (3, 4, 6, 5));
-    let resized = lenslet_data::read_image(&fixtures().join("pictures/rgb8.png"), 3, 4, 6).unwrap();
+    let resized =
+        lenslet_data::read_image(&fixtures().join("pictures/rgb8.png"), 3, 4, 6, lenslet_data::Filter::default())
+            .unwrap();
     assert_eq!(data.train.image(3), resized.pixels);
     assert_eq!(data.train, data.test);
 }
@@ -230,7 +232,10 @@ fn channels_and_sizes_that_are_asked_for() {
     };
     let near = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 1);
     let greys: Vec<u8> = (0..6).map(grey).collect();
-    assert!(near(data.train.image(1), &lenslet_data::resize(&greys, 1, (2, 3), (4, 5))));
+    assert!(near(
+        data.train.image(1),
+        &lenslet_data::resize(&greys, 1, (2, 3), (4, 5), lenslet_data::Filter::default())
+    ));
 
     let coloured = Options { channels: Some(3), ..Options::default() };
     let grey = load_fixture("idx").data;
