@@ -33,11 +33,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, Fault> {
     let header = Header::read(bytes)?;
     let (height, width) = (header.height, header.width);
     let data = bytes.get(header.start..).unwrap_or_default();
-    // The least that a row takes; the longest run is 255 pixels in two bytes, but rows may be skipped.
     let row = (width * header.bits).div_ceil(32) * 4;
-    let capacity =
-        if header.compression == Compression::RunLengths { usize::MAX } else { data.len() / row.max(1) * width };
-    check_size(width as u64, height as u64, capacity as u64, bytes.len())?;
+    check_size(width as u64, height as u64, u64::MAX, bytes.len())?;
+    if header.compression != Compression::RunLengths && data.len() < row * height {
+        return Err(Fault::damaged(format!("{height} rows of {row} bytes"), format!("{} bytes of pixels", data.len())));
+    }
 
     let mut pixels = if header.compression == Compression::RunLengths {
         let indices = run_lengths(data, &header).map_err(|fault| fault.at(Place::Byte(header.start)))?;

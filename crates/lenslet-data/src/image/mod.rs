@@ -150,14 +150,14 @@ fn look_up(indices: &[u8], palette: &[[u8; 3]]) -> Vec<u8> {
 /// Refuses a size that a file of `length` bytes cannot hold, where its format can hold `capacity` pixels in so many.
 fn check_size(width: u64, height: u64, capacity: u64, length: usize) -> Result<(), Fault> {
     let pixels = width.saturating_mul(height);
-    if pixels > MAX_PIXELS {
-        let expected = format!("a picture of at most {MAX_PIXELS} pixels");
-        return Err(Fault::new(Kind::Unsupported, expected, format!("{height}×{width}"), "scale the picture down"));
+    let said = format!("a header that says {height}×{width}");
+    if pixels == 0 || pixels > capacity && pixels <= MAX_PIXELS {
+        return Err(Fault::damaged(format!("a picture of 1 to {capacity} pixels in a file of this length"), said));
     }
-    let capacity = capacity.min(CHEAP_PIXELS.max(length as u64 * MAX_PIXELS_PER_BYTE));
-    if pixels == 0 || pixels > capacity {
-        let found = format!("a header that says {height}×{width}");
-        return Err(Fault::damaged(format!("a picture of 1 to {capacity} pixels in a file of this length"), found));
+    let most = MAX_PIXELS.min(CHEAP_PIXELS.max(length as u64 * MAX_PIXELS_PER_BYTE));
+    if pixels > most {
+        let expected = format!("a picture of at most {most} pixels in a file of {length} bytes");
+        return Err(Fault::new(Kind::Unsupported, expected, said, "scale the picture down"));
     }
     Ok(())
 }

@@ -202,6 +202,52 @@ fn pictures() {
             "FILE: expected a picture of 1 to 40554 pixels in a file of this length, found a header that says 10000×10000; the file is damaged or cut off: fetch or write it again",
         ),
         (
+            "huge.gif",
+            &changed("palette.gif", 6, &[0xFF; 4]),
+            "FILE: expected a picture of at most 4194304 pixels in a file of 71 bytes, found a header that says 65535×65535; scale the picture down",
+        ),
+        (
+            "short.bmp",
+            &changed("bits24.bmp", 18, &[100, 0, 0, 0, 100]),
+            "FILE: expected 100 rows of 300 bytes, found 48 bytes of pixels; the file is damaged or cut off: fetch or write it again",
+        ),
+        (
+            "huge_runs.bmp",
+            &changed("runs8.bmp", 18, &[0x10, 0x27, 0, 0, 0x10, 0x27, 0, 0]),
+            "FILE: expected a picture of at most 4194304 pixels in a file of 1104 bytes, found a header that says 10000×10000; scale the picture down",
+        ),
+        (
+            // The widest that the format knows: 14 bits for each side.
+            "huge.webp",
+            &changed("lossless.webp", 21, &[0xFF, 0xFF, 0xFF, 0x0F]),
+            "FILE, byte 12: expected a picture of at most 4194304 pixels in a file of 132 bytes, found a header that says 16384×16384; scale the picture down",
+        ),
+        (
+            "wide.webp",
+            &changed("lossless.webp", 21, &[0xFF, 0xFF, 0xFF, 0x03]),
+            "FILE, byte 12: expected a picture of at most 4194304 pixels in a file of 132 bytes, found a header that says 4096×16384; scale the picture down",
+        ),
+        (
+            "huge_lossy.webp",
+            &changed("lossy.webp", 26, &[0xFF, 0x1F, 0xFF, 0x1F]),
+            "FILE, byte 12: expected a picture of 1 to 184320 pixels in a file of this length, found a header that says 8191×8191; the file is damaged or cut off: fetch or write it again",
+        ),
+        (
+            "cut.webp",
+            &read("pictures/lossy.webp")[..60],
+            "FILE, byte 12: expected a chunk of 70 bytes, found 40 of them; the file is damaged or cut off: fetch or write it again",
+        ),
+        (
+            "empty.gif",
+            &read("pictures/palette.gif")[..13 + 24],
+            "FILE: expected a GIF picture, found \"Unexpected End of File\"; the file is damaged or cut off: fetch or write it again",
+        ),
+        (
+            "bits7.bmp",
+            &changed("bits8.bmp", 28, &[7]),
+            "FILE: expected a BMP picture of 1 to 32 bits a pixel, plain, in bit fields or in run lengths, found 7 bits with compression 0; convert the picture to PNG",
+        ),
+        (
             "cut.jpg",
             &jpeg[..jpeg.len() - 20],
             "FILE: expected a JPEG picture up to its end marker, found 671 bytes without it; the file is damaged or cut off: fetch or write it again",
@@ -215,6 +261,13 @@ fn pictures() {
     assert_eq!(error.fault.found, "one for 4×32×32");
     let error = read_image(&fixtures().join("pictures/none.png"), 3, 32, 32, Filter::default()).unwrap_err();
     assert_eq!(error.fault.kind, Kind::Unreadable);
+}
+
+/// A picture of the fixtures with other bytes from `at` on.
+fn changed(name: &str, at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut picture = read(&format!("pictures/{name}"));
+    picture[at..][..bytes.len()].copy_from_slice(bytes);
+    picture
 }
 
 /// The checksum of a PNG's chunk.
