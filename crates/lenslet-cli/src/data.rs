@@ -1,7 +1,7 @@
 //! Data sets on their way to a network: loaded, looked at, and brought to the size that the network takes.
 
 use clap::Args;
-use lenslet::data::{Dataset, Filter, Options, cache_folder, load_with};
+use lenslet::data::{Dataset, Filter, Loaded, Options, cache_folder, load_with};
 
 use crate::download;
 use crate::failure::Failure;
@@ -30,14 +30,28 @@ pub(crate) struct Wanted {
 /// Pictures left out that are said one by one.
 const SAID: usize = 10;
 
-/// Loads a data set in which there is something to do, and says what came of it.
+/// Loads a data set in which there is something to do, and says what people should know about how it came about.
 pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dataset, Failure> {
+    let loaded = read(what, reading, wanted)?;
+    say(&loaded);
+    Ok(loaded.data)
+}
+
+/// The same, and first what it is.
+pub(crate) fn introduce(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dataset, Failure> {
+    let loaded = read(what, reading, wanted)?;
+    output::note(format_args!("data      {}", describe(&loaded.data)));
+    say(&loaded);
+    Ok(loaded.data)
+}
+
+fn read(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Loaded, Failure> {
     let Wanted { channels, size, filter } = *wanted;
     let cache = cache_folder().filter(|_| !reading.no_cache);
     let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
     let path = download::path(what)?;
-    let loaded = load_with(&path, &options)?;
-    let mut data = loaded.data;
+    let mut loaded = load_with(&path, &options)?;
+    let data = &mut loaded.data;
     // A set with a name is called by it, and not by the file that it came in.
     if path != what {
         data.name = what.to_owned();
@@ -49,8 +63,11 @@ pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dat
             )));
         }
     }
-    output::note(format_args!("data      {}", describe(&data)));
-    for note in loaded.notes {
+    Ok(loaded)
+}
+
+fn say(loaded: &Loaded) {
+    for note in &loaded.notes {
         output::note(format_args!("note      {note}"));
     }
     for skipped in loaded.skipped.iter().take(SAID) {
@@ -59,7 +76,6 @@ pub(crate) fn load(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Dat
     if loaded.skipped.len() > SAID {
         output::note(format_args!("left out  {} more, {} in all", loaded.skipped.len() - SAID, loaded.skipped.len()));
     }
-    Ok(data)
 }
 
 /// `3x32x32`.

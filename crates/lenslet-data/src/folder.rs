@@ -7,7 +7,7 @@
 use crate::error::{DataError, Fault, Kind, list};
 use crate::files::{Files, base, parent};
 use crate::load::{Options, Report};
-use crate::pictures::Pictures;
+use crate::pictures::{Pictures, note_resized};
 use crate::split::{self, Part};
 use crate::{Dataset, Split, image};
 
@@ -68,7 +68,9 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
     for (labels, part) in [(&train_labels, "to learn from"), (&test_labels, "to be tested on")] {
         all_classes(files, &classes, labels, part)?;
     }
-    let [channels, height, width] = train.size.unwrap_or_default();
+    let size = train.size.unwrap_or_default();
+    note_resized(report, train.resized + test.resized, train_labels.len() + test_labels.len(), size);
+    let [channels, height, width] = size;
     Ok(Dataset {
         name: crate::name_of(files.root()),
         classes: classes.iter().map(ToString::to_string).collect(),

@@ -6,7 +6,7 @@
 //! coloured, but nothing is resized unless a size was asked for.
 use crate::error::{Fault, Kind};
 use crate::image::Decoded;
-use crate::load::Options;
+use crate::load::{Options, Report};
 use crate::resize::Resizer;
 use rayon::prelude::*;
 
@@ -21,17 +21,20 @@ pub(crate) struct Pictures<'o> {
     pub(crate) pixels: Vec<u8>,
     /// How many bytes they may come to.
     pub(crate) most: usize,
+    /// How many of them had another size.
+    pub(crate) resized: usize,
 }
 
 /// One picture as planes.
 struct Fitted {
     size: [usize; 3],
     planes: Vec<u8>,
+    resized: bool,
 }
 
 impl<'o> Pictures<'o> {
     pub(crate) fn new(options: &'o Options, size: Option<[usize; 3]>) -> Self {
-        Self { options, size, pixels: Vec::new(), most: usize::MAX }
+        Self { options, size, pixels: Vec::new(), most: usize::MAX, resized: 0 }
     }
 
     /// Appends pictures 0 to `count`; `bad` says whether to go on after one that is none, with its number.
@@ -91,14 +94,15 @@ impl<'o> Pictures<'o> {
         };
         let planes = decoded.planes();
         if from == to {
-            return Ok(Fitted { size: [channels, to.0, to.1], planes });
+            return Ok(Fitted { size: [channels, to.0, to.1], planes, resized: false });
         }
         let mut resized = vec![0; channels * to.0 * to.1];
         Resizer::new(from, to, self.options.filter).resize(&planes, &mut resized);
-        Ok(Fitted { size: [channels, to.0, to.1], planes: resized })
+        Ok(Fitted { size: [channels, to.0, to.1], planes: resized, resized: true })
     }
 
-    fn push(&mut self, Fitted { size, planes }: Fitted) {
+    fn push(&mut self, Fitted { size, planes, resized }: Fitted) {
+        self.resized += usize::from(resized);
         let [channels, height, width] = *self.size.get_or_insert(size);
         match (channels, size[0]) {
             (3, 1) => self.pixels.extend(coloured(&planes, height * width)),
@@ -116,6 +120,13 @@ impl<'o> Pictures<'o> {
             *channels = 3;
             self.pixels = coloured(&self.pixels, *height * *width);
         }
+    }
+}
+
+/// The note about pictures of another size, if there are any.
+pub(crate) fn note_resized(report: &mut Report, resized: usize, count: usize, [_, height, width]: [usize; 3]) {
+    if resized > 0 {
+        report.note(format!("{resized} of {count} pictures are of another size and were brought to {height}x{width}"));
     }
 }
 

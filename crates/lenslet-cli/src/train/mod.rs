@@ -66,10 +66,10 @@ fn train(options: &Train, settings: Settings, start: Start) -> Result<(), Failur
     let [_, height, width] = options.input.unwrap_or(standard);
     let channels = options.input.map(|[channels, ..]| channels);
     let wanted = Wanted { channels, size: Some((height, width)), filter: options.resize };
-    let data = data::load(&options.data, &options.reading, &wanted)?;
     if options.dry_run {
-        return dry_run::run(options, settings, threads, data);
+        return dry_run::run(options, settings, threads, data::load(&options.data, &options.reading, &wanted)?);
     }
+    let data = data::introduce(&options.data, &options.reading, &wanted)?;
     let suspicious = Survey::new(&data).warnings;
     let mut run = Run::new(options, settings, threads, data, start)?;
     run.warn_before(&suspicious)?;

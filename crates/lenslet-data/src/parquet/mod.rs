@@ -14,7 +14,7 @@ use crate::error::{DataError, Fault, Kind, Place, list};
 use crate::files::Files;
 use crate::image::decode;
 use crate::load::{Options, Report};
-use crate::pictures::Pictures;
+use crate::pictures::{Pictures, note_resized};
 use crate::split::{self, Part};
 use crate::{Dataset, MAX_UNNAMED, Split, names};
 use file::File;
@@ -30,10 +30,10 @@ const MAX_GROWTH: usize = 2_000;
 
 pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Result<Dataset, DataError> {
     let (train, test) = shards(files)?;
-    let mut reader = Reader { files, options, report, size: None, classes: None };
+    let mut reader = Reader { files, options, report, size: None, classes: None, resized: 0 };
     let mut train = reader.split(&train)?;
     let mut test = test.map(|test| reader.split(&test)).transpose()?;
-    let (size, classes) = (reader.size.unwrap_or_default(), reader.classes);
+    let (size, classes, resized) = (reader.size.unwrap_or_default(), reader.classes, reader.resized);
     // A coloured picture in one of the splits makes all of them coloured.
     for (split, own) in [Some(&mut train), test.as_mut()].into_iter().flatten() {
         if *own != size {
@@ -42,6 +42,7 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
     }
     let [channels, height, width] = size;
     let (train, test) = (train.0, test.map(|test| test.0));
+    note_resized(report, resized, train.len() + test.as_ref().map_or(0, Split::len), size);
     let classes = classes.unwrap_or_else(|| {
         let labels = train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
         names::numbers((labels.max().map_or(0, |&label| label as usize + 1)).max(10))
@@ -96,6 +97,8 @@ struct Reader<'o> {
     report: &'o mut Report,
     size: Option<[usize; 3]>,
     classes: Option<Vec<String>>,
+    /// Pictures that had another size.
+    resized: usize,
 }
 
 impl Reader<'_> {
@@ -118,6 +121,7 @@ impl Reader<'_> {
             return Err(fault.in_file(self.files.root()));
         };
         self.size = Some(size);
+        self.resized += pictures.resized;
         Ok((Split { images: pictures.pixels.into(), labels }, size))
     }
 

@@ -175,7 +175,8 @@ fn parquet_without_a_split_is_divided() {
 fn parquet_with_pictures_of_several_sizes() {
     let folder = super::shard("mixed-sizes", "refused/mixed.parquet");
     let options = Options { size: Some((4, 6)), ..Options::default() };
-    let data = load_with(folder.path(), &options).unwrap().data;
+    let Loaded { data, notes, .. } = load_with(folder.path(), &options).unwrap();
+    assert_eq!(notes, ["2 of 10 pictures are of another size and were brought to 4x6"]);
     assert_eq!((data.channels, data.height, data.width, data.train.len()), (3, 4, 6, 5));
     let resized =
         lenslet_data::read_image(&fixtures().join("pictures/rgb8.png"), 3, 4, 6, lenslet_data::Filter::default())
