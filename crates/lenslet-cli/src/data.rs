@@ -1,7 +1,7 @@
 //! Data sets on their way to a network: loaded, looked at, and brought to the size that the network takes.
 
 use clap::Args;
-use lenslet::data::{Dataset, Filter, Loaded, Options, cache_folder, load_with};
+use lenslet::data::{Dataset, Filter, Kind, Loaded, Options, cache_folder, load_with};
 
 use crate::download;
 use crate::failure::Failure;
@@ -27,6 +27,9 @@ pub(crate) struct Wanted {
     pub(crate) filter: Filter,
 }
 
+/// Height and width of pictures that differ in size, where nothing says which to take.
+const SIDE: usize = 64;
+
 /// Pictures left out that are said one by one.
 const SAID: usize = 10;
 
@@ -50,7 +53,12 @@ fn read(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Loaded, Failur
     let cache = cache_folder().filter(|_| !reading.no_cache);
     let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
     let path = download::path(what)?;
-    let mut loaded = load_with(&path, &options)?;
+    let mut loaded = match load_with(&path, &options) {
+        Err(error) if size.is_none() && error.fault.kind == Kind::Mismatch => {
+            some_size(&path, &options).ok_or(error)?
+        }
+        loaded => loaded?,
+    };
     let data = &mut loaded.data;
     // A set with a name is called by it, and not by the file that it came in.
     if path != what {
@@ -64,6 +72,13 @@ fn read(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Loaded, Failur
         }
     }
     Ok(loaded)
+}
+
+/// Pictures of several sizes, brought to one, where none was asked for.
+fn some_size(path: &str, options: &Options) -> Option<Loaded> {
+    let mut loaded = load_with(path, &Options { size: Some((SIDE, SIDE)), ..options.clone() }).ok()?;
+    loaded.notes.push("--input 3x96x96 brings them to another size".into());
+    Some(loaded)
 }
 
 fn say(loaded: &Loaded) {

@@ -11,12 +11,9 @@ use crate::pictures::{Pictures, note_resized};
 use crate::split::{self, Part};
 use crate::{Dataset, Split, image};
 
-/// Ends of names that make us think of a folder as one of pictures; what is in a file counts later.
-const ENDS: [&str; 12] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pnm", "jfif"];
-
-/// Whether a file is a picture by its name.
+/// Whether a file's name says that it is a picture.
 pub(crate) fn is_picture(name: &str) -> bool {
-    base(name).rsplit_once('.').is_some_and(|(_, end)| ENDS.contains(&end.to_lowercase().as_str()))
+    image::is_picture(name.as_ref())
 }
 
 /// The folder that holds `train` and `test`, or the classes; nothing if there are no pictures in folders.

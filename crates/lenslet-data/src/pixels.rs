@@ -1,10 +1,10 @@
 //! The bytes of all pictures of a split: owned, or a part of a file that is mapped into memory.
 //!
-//! *Invariant:* to whoever reads them there is no difference.
+//! *Invariant:* to whoever reads them there is no difference, and they never change.
 use crate::map::Map;
 use std::fmt;
 use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The bytes of pictures, which read as a slice.
 ///
@@ -16,7 +16,11 @@ use std::sync::Arc;
 /// assert_eq!(pixels, Pixels::from(vec![1, 2, 3]));
 /// ```
 #[derive(Clone)]
-pub struct Pixels(Place);
+pub struct Pixels {
+    place: Place,
+    /// See [`Split::by_content`](crate::Split::by_content).
+    order: OnceLock<Vec<u32>>,
+}
 
 #[derive(Clone)]
 enum Place {
@@ -29,7 +33,12 @@ impl Pixels {
     /// A part of a mapped file, which must lie within it.
     pub(crate) fn mapped(map: &Arc<Map>, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= map.len(), "{range:?} of {} bytes", map.len());
-        Self(Place::Mapped(map.clone(), range))
+        Place::Mapped(map.clone(), range).into()
+    }
+
+    /// The order of the pictures that `find` finds, which is asked once.
+    pub(crate) fn order(&self, find: impl FnOnce() -> Vec<u32>) -> &[u32] {
+        self.order.get_or_init(find)
     }
 }
 
@@ -37,16 +46,22 @@ impl Deref for Pixels {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.0 {
+        match &self.place {
             Place::Owned(bytes) => bytes,
             Place::Mapped(map, range) => &map[range.clone()],
         }
     }
 }
 
+impl From<Place> for Pixels {
+    fn from(place: Place) -> Self {
+        Self { place, order: OnceLock::new() }
+    }
+}
+
 impl From<Vec<u8>> for Pixels {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Place::Owned(bytes))
+        Place::Owned(bytes).into()
     }
 }
 

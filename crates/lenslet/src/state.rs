@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lenslet_data::{Dataset, Split};
+use lenslet_data::Dataset;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -221,7 +221,8 @@ fn named(kind: &str, parameter: &str) -> String {
     format!("{kind}.{parameter}")
 }
 
-/// A hash of all that a data set brings into training: sizes, names of the classes, labels and pixels.
+/// A hash of all that a data set brings into training: sizes, names of the classes, labels and pixels; not their order,
+/// which is that of their files and decides nothing.
 pub fn fingerprint(data: &Dataset) -> String {
     let mut hash = Xxh3::new();
     for size in [data.channels, data.height, data.width, data.classes.len()] {
@@ -231,10 +232,12 @@ pub fn fingerprint(data: &Dataset) -> String {
         hash.update(&(class.len() as u64).to_le_bytes());
         hash.update(class.as_bytes());
     }
-    for Split { images, labels, .. } in [&data.train, &data.test] {
-        hash.update(&(labels.len() as u64).to_le_bytes());
-        labels.iter().for_each(|label| hash.update(&label.to_le_bytes()));
-        hash.update(images);
+    for split in [&data.train, &data.test] {
+        hash.update(&(split.len() as u64).to_le_bytes());
+        for image in split.by_content().iter().map(|&image| image as usize) {
+            hash.update(&split.labels[image].to_le_bytes());
+            hash.update(split.image(image));
+        }
     }
     format!("{:032x}", hash.digest128())
 }

@@ -1,6 +1,6 @@
 //! Training: epochs of steps, each one run of a plan and one step of the optimizer.
 //!
-//! The order of images is a function of seed and epoch, dropout of seed, step and image, and sums have a fixed order; so a
+//! The order of images is a function of their bytes, seed and epoch, whatever files they came from; dropout of seed, step and image, and sums have a fixed order; so a
 //! run is the same to the bit on any number of threads, and however often it was stopped. Invariants: a step allocates
 //! nothing once its batch size has been seen; the weights are changed only after loss and gradients were found to be
 //! numbers; and when an epoch ends or pauses without an error, the weights are numbers, so that they are worth keeping.
@@ -305,11 +305,11 @@ impl Trainer {
         let steps = images.len().div_ceil(self.settings.batch);
         let rates = self.rates(steps);
         let before = self.enter(epoch, images.len())?;
-        self.shuffle(images.len(), epoch);
+        self.shuffle(images, epoch);
         let order = std::mem::take(&mut self.order);
         let table = normalization.table();
         for chosen in order.chunks(self.settings.batch).skip(self.so_far.steps) {
-            let feed = Images { images, table: &table, chosen: Chosen::Some(chosen) };
+            let feed = Images { images, table: &table, chosen };
             let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
             let loss = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number, rate))?;
             let right = self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
@@ -423,7 +423,7 @@ impl Trainer {
         evaluate(&mut self.inference, &mut self.pool, &self.weights, images, normalization)
     }
 
-    /// The same; `see` gets each image's number and logits, in order, and may end it early, which gives none.
+    /// The same; `see` gets each image's number and logits, in an order of its own, and may end it early, which gives none.
     pub fn evaluate_while(
         &mut self,
         images: &Split,
@@ -440,9 +440,13 @@ impl Trainer {
         Rates { schedule: self.settings.schedule, rate: self.settings.rate, steps, steps_per_epoch, warmup }
     }
 
-    fn shuffle(&mut self, images: usize, epoch: usize) {
-        self.order.resize(images, 0);
+    /// Every epoch has an order of its own. It begins from one that the images themselves decide, so that the same images
+    /// in another order, out of files of another format, train to the same bits.
+    fn shuffle(&mut self, images: &Split, epoch: usize) {
+        let by_content = images.by_content();
+        self.order.resize(images.len(), 0);
         lenslet_rng::shuffle(&mut self.order, self.settings.seed, epoch as u64);
+        self.order.iter_mut().for_each(|image| *image = by_content[*image as usize]);
     }
 
     fn right_answers(&mut self, batch: usize, label: impl Fn(usize) -> u32) -> usize {
@@ -535,9 +539,12 @@ pub(crate) fn evaluate_while(
     mut see: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
 ) -> Option<Evaluation> {
     let table = normalization.table();
-    let feed = Images { images, table: &table, chosen: Chosen::All };
+    // In the order in which they are trained on, too: sums over the same images are the same to the bit.
+    let order = images.by_content();
+    let feed = Images { images, table: &table, chosen: order };
     let mut evaluation = Evaluation::new(inference.classes());
-    let _ = inference.run(pool, weights, images.len(), &feed, |image, logits| {
+    let _ = inference.run(pool, weights, images.len(), &feed, |place, logits| {
+        let image = order[place] as usize;
         evaluation.add(logits, images.labels[image]);
         see(image, logits)
     });
@@ -558,21 +565,13 @@ fn gradient_norm(executor: &Executor, weights: &Weights) -> f64 {
 pub(crate) struct Images<'a> {
     pub(crate) images: &'a Split,
     pub(crate) table: &'a [[f32; 256]],
-    pub(crate) chosen: Chosen<'a>,
-}
-
-/// Which images, in which order.
-pub(crate) enum Chosen<'a> {
-    All,
-    Some(&'a [u32]),
+    /// Which of them, in their order in the batch.
+    pub(crate) chosen: &'a [u32],
 }
 
 impl Feed for Images<'_> {
     fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
-        let image = match self.chosen {
-            Chosen::All => image,
-            Chosen::Some(chosen) => chosen[image] as usize,
-        };
+        let image = self.chosen[image] as usize;
         if input == 1 {
             values[0] = self.images.labels[image] as f32;
             return;

@@ -265,10 +265,11 @@ impl<'a> Run<'a> {
     /// How good the weights are, and the surest mistakes; none if the user does not want to wait for it.
     fn test(&mut self, display: &mut Display) -> Option<(Evaluation, Mistakes)> {
         let (test, interrupt) = (&self.data.test, &self.interrupt);
-        let mut mistakes = Mistakes::new(MISTAKES);
+        let (mut mistakes, mut done) = (Mistakes::new(MISTAKES), 0);
         let evaluation = self.trainer.evaluate_while(test, &self.normalization, |image, logits| {
             mistakes.add(image, logits, test.labels[image]);
-            display.testing(image + 1, test.len());
+            done += 1;
+            display.testing(done, test.len());
             interrupt.flow()
         });
         Some((evaluation?, mistakes))
