@@ -4,7 +4,7 @@
 Pictures, Parquet shards and pickles come from the fixtures of lenslet-data, checkpoints from `lenslet train`; the rest is
 made here. Needs: pip install numpy
 """
-import gzip, io, pathlib, pickle, shutil, struct, tarfile
+import gzip, io, pathlib, pickle, struct, tarfile
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
@@ -21,9 +21,9 @@ def npz(**arrays):
     (np.savez_compressed if arrays.pop("packed", False) else np.savez)(out, **arrays)
     return out.getvalue()
 
-def tar(mode, files):
+def tar(files):
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:
+    with tarfile.open(fileobj=out, mode="w") as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -38,6 +38,8 @@ for target, folder in [("picture", "pictures"), ("parquet", "parquet"), ("cifar_
 names = [f"class{i}" for i in range(3)]
 write("cifar_meta", "fine", pickle.dumps({"fine_label_names": names, "coarse_label_names": names}, protocol=2))
 batch = {"fine_labels": [1, 2], "coarse_labels": [0, 0], "data": np.zeros((2, 3072), np.uint8)}
+# This target takes one file for the names and for both batches.
+write("cifar_meta", "all", pickle.dumps({"fine_label_names": names, "coarse_label_names": names, **batch}, protocol=2))
 write("cifar_python", "fine", pickle.dumps(batch, protocol=2))
 write("cifar_binary", "ten", (b"\3" + bytes(3072)) * 2)
 write("cifar_binary", "hundred", b"\3\7" + bytes(3072))
@@ -56,9 +58,9 @@ write("npz", "planes", npz(x=np.zeros((10, 3, 2, 2), np.uint8), y=np.arange(10, 
 
 binary = {f"cifar-10-batches-bin/{name}.bin": b"\1" + bytes(3072)
           for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]}
-write("archive", "cifar.tar.gz", tar("w:gz", binary))
+write("archive", "cifar.tar.gz", gzip.compress(tar(binary), mtime=0))
 png = (FIXTURES / "pictures/rgb8.png").read_bytes()
 folder = {f"photos/{split}/{name}/{i}.png": png for split in ["train", "test"] for name in ["cat", "dog"] for i in range(2)}
-write("archive", "folder.tar", tar("w", folder))
-write("archive", "idx.tar", tar("w", {"train-images-idx3-ubyte": pictures, "train-labels-idx1-ubyte": labels,
+write("archive", "folder.tar", tar(folder))
+write("archive", "idx.tar", tar({"train-images-idx3-ubyte": pictures, "train-labels-idx1-ubyte": labels,
                                       "t10k-images-idx3-ubyte": pictures, "t10k-labels-idx1-ubyte": labels}))

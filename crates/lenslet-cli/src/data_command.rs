@@ -1,6 +1,6 @@
 //! `lenslet data`: what a data set holds, and what is suspicious in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lenslet::data::{DataWarning, Dataset, Survey};
@@ -11,6 +11,8 @@ use crate::download;
 use crate::failure::Failure;
 use crate::network::{self, Input};
 use crate::output::{self, count};
+use crate::pictures::samples;
+use crate::run_folder::cannot_write;
 use crate::table::{Align, Table};
 
 /// Describe a data set: sizes, classes, mean and spread of each channel, and what is suspicious in it.
@@ -28,13 +30,14 @@ pub(crate) struct Data {
     #[arg(long)]
     json: bool,
     /// Draw a sheet of samples of every class into this file.
-    #[arg(long, value_name = "OUT.png")]
+    #[arg(long, value_name = "OUT.png|OUT.svg")]
     sheet: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   lenslet data shapes
+  lenslet data photos --sheet samples.png
   lenslet data data/cifar10 --json";
 
 /// The description for programs.
@@ -94,9 +97,22 @@ pub(crate) fn run(options: &Data) -> Result<(), Failure> {
     }
 }
 
-/// Draws the sheet of samples: the one place where `lenslet-report` is to be called.
-fn draw_sheet(_data: &Dataset, path: &std::path::Path) -> Result<(), Failure> {
-    Err(Failure::Mend(format!("{}: this build draws no sheets\n  mend it: leave --sheet out", path.display())))
+/// Draws the sheet of samples, in the format that the file's name asks for.
+fn draw_sheet(data: &Dataset, path: &Path) -> Result<(), Failure> {
+    let drawing = samples(data);
+    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(end) if end.eq_ignore_ascii_case("svg") => Ok(drawing.svg().into_bytes()),
+        Some(end) if end.eq_ignore_ascii_case("png") => drawing.png(),
+        _ => {
+            return Err(Failure::Mend(format!(
+                "--sheet {}: a sheet is drawn as .png or .svg\n  mend it: give the file one of these endings",
+                path.display()
+            )));
+        }
+    };
+    bytes.and_then(|bytes| std::fs::write(path, bytes)).map_err(|error| cannot_write(path, &error))?;
+    output::note(format_args!("sheet     {}", path.display()));
+    Ok(())
 }
 
 fn json<'a>(data: &'a Dataset, survey: &'a Survey) -> Json<'a> {

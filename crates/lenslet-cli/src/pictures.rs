@@ -1,4 +1,5 @@
-//! Pictures of what came of the test images: the confusion matrix and the surest mistakes, and their numbers as JSON.
+//! Pictures of what came of the test images: the confusion matrix and the surest mistakes, and their numbers as JSON; and
+//! samples of a data set.
 //!
 //! *Invariant:* a picture that cannot be written is a remark and nothing more; results are never lost for it.
 
@@ -15,6 +16,8 @@ use crate::report::Report;
 /// Mistakes that are kept for their picture, and how many of them stand side by side.
 pub(crate) const MISTAKES: usize = 24;
 const ABREAST: usize = 6;
+/// Samples of a class, at most.
+const SAMPLES: usize = 10;
 
 /// What a network made of the test images of a data set.
 pub(crate) struct Tested<'a> {
@@ -65,6 +68,23 @@ impl Tested<'_> {
         ];
         written.into_iter().flatten().collect()
     }
+}
+
+/// Training images of each class, evenly taken from all of its.
+pub(crate) fn samples(data: &Dataset) -> Drawing {
+    let mut of_class = vec![vec![]; data.classes.len()];
+    for (image, &label) in data.train.labels.iter().enumerate() {
+        of_class[label as usize].push(image);
+    }
+    let names = labels(&data.classes);
+    let sample = |&image: &usize| Picture { pixels: data.train.image(image), captions: vec![] };
+    let row = |(name, images): (_, &Vec<usize>)| Row {
+        name,
+        pictures: images.iter().step_by(images.len().div_ceil(SAMPLES).max(1)).map(sample).collect(),
+    };
+    let rows = names.iter().map(String::as_str).zip(&of_class).map(row).collect();
+    let title = format!("{}: images to train on, by class", data.name);
+    sheet(&Sheet { title: &title, size: [data.channels, data.height, data.width], rows })
 }
 
 /// The files by name, for a line: `curves.png, filters.png (each also as .svg), report.json`.

@@ -4,6 +4,7 @@
 mod bombs;
 mod broken;
 mod cache;
+mod corpus;
 mod folders;
 mod formats;
 mod messages;
