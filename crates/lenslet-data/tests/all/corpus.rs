@@ -4,8 +4,10 @@ use lenslet_rng::{Purpose, Stream};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
+type Reader = fn(&[u8]) -> bool;
+
 /// The readers, by the names of their fuzzers.
-const READERS: [(&str, fn(&[u8]) -> bool); 8] = [
+const READERS: [(&str, Reader); 8] = [
     ("archive", fuzz::archive),
     ("cifar_binary", fuzz::cifar_binary),
     ("cifar_meta", fuzz::cifar_meta),
