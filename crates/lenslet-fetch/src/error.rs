@@ -79,7 +79,8 @@ impl Display for Error {
         match self {
             Self::NoCache => write!(
                 f,
-                "there is no folder for downloaded data sets, since neither HOME nor XDG_CACHE_HOME is set\n  \
+                "there is no folder for downloaded data sets, since LENSLET_CACHE is empty, or neither HOME nor \
+                 XDG_CACHE_HOME is set\n  \
                  mend it: LENSLET_CACHE=FOLDER"
             ),
             Self::Disk { set, path, space, source } => {

@@ -22,6 +22,7 @@ pub use sources::{File, SETS, Set, Source, named};
 use cache::Place;
 use client::Client;
 use download::Download;
+use lenslet_data::cache_folder;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,15 +60,14 @@ impl Default for Patience {
 }
 
 impl Options {
-    /// As the environment says: `LENSLET_CACHE` (else `lenslet` in the user's cache folder, which on Linux is
-    /// `$XDG_CACHE_HOME` or `~/.cache`) and `LENSLET_MIRROR`.
+    /// As the environment says: [`cache_folder`] and `LENSLET_MIRROR`.
+    ///
+    /// # Errors
+    /// [`Error::NoCache`] if there is no folder for what is downloaded.
     pub fn from_env() -> Result<Self, Error> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let cache = match set("LENSLET_CACHE") {
-            Some(folder) => PathBuf::from(folder),
-            None => dirs::cache_dir().ok_or(Error::NoCache)?.join("lenslet"),
-        };
-        let mirror = set("LENSLET_MIRROR").map(|base| base.to_string_lossy().into_owned());
+        let cache = cache_folder().ok_or(Error::NoCache)?;
+        let mirror = std::env::var_os("LENSLET_MIRROR").filter(|base| !base.is_empty());
+        let mirror = mirror.map(|base| base.to_string_lossy().into_owned());
         Ok(Self { cache, mirror, patience: Patience::default() })
     }
 }
