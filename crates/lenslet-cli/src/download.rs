@@ -20,7 +20,10 @@ const WORDS: usize = 82;
 /// The help for an argument that takes a data set.
 pub(crate) fn help() -> String {
     let names = SETS.map(|set| set.name).join(", ");
-    format!("Data set: shapes (pictures that lenslet draws itself), {names} (downloaded once), or a folder")
+    format!(
+        "Data set: shapes (pictures that lenslet draws itself); {names} (downloaded once); or a path: a folder of pictures \
+         by class, CIFAR, MNIST and the like, Parquet shards, .npz, packed or not"
+    )
 }
 
 /// What is said of downloads below a command's options.
