@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::{self, percent};
 use crate::pictures::{self, MISTAKES, Tested};
 use crate::report::Report;
-use crate::{data, download, report, run_folder};
+use crate::{data, download, machine, report, run_folder};
 
 /// Evaluate a trained network on the test images of a data set.
 #[derive(Args)]
@@ -57,6 +57,7 @@ pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
             data::some(&data.classes)
         )));
     }
+    machine::check_memory(&model, data.test.len())?;
     let mut mistakes = Mistakes::new(MISTAKES);
     let labels = &data.test.labels;
     let evaluation = model.evaluate_with(&data.test, |image, logits| mistakes.add(image, logits, labels[image]));

@@ -8,9 +8,10 @@ use lenslet_data::Split;
 use lenslet_graph::Shape;
 
 use crate::checkpoint::{Checkpoint, Description};
+use crate::inference::BATCH;
 use crate::metrics::{Evaluation, softmax};
 use crate::training::evaluate_while;
-use crate::{Error, Inference, Weights, networks};
+use crate::{Error, Inference, Weights, networks, rehearsal};
 
 /// A trained network, ready to answer.
 pub struct Model {
@@ -43,6 +44,12 @@ impl Model {
     /// What the checkpoint says about the network.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Bytes that it takes to answer `images` images, beside these.
+    pub fn memory(&self, images: usize) -> u64 {
+        let weights = self.weights.all().len() as u64 * 4;
+        weights + rehearsal::plans(self.inference.graph(), images, BATCH, self.pool.threads())
     }
 
     /// How good it is on `images`, which must have its input's sizes and its classes.

@@ -35,18 +35,11 @@ pub struct Memory {
 impl Memory {
     /// What `trainer` will take for so many images in batches of `batch`.
     pub fn new(trainer: &Trainer, batch: usize, train: usize, test: usize) -> Self {
-        let of = |graph: &Graph, images: usize, batch: usize| {
-            let lanes = Isa::detect().lanes();
-            // The whole batches, and the rest. What a batch size needs is kept as long as the trainer.
-            let sizes = BTreeSet::from([batch.min(images), images % batch]);
-            let plans = sizes.into_iter().filter(|&size| size > 0);
-            plans.map(|batch| bytes(&Plan::new(graph, Options { batch, lanes }), trainer.threads())).sum()
-        };
         Self {
             weights: trainer.weights().all().len() as u64 * 4,
             optimizer: trainer.optimizer_bytes(),
-            training: of(trainer.graph(), train, batch),
-            testing: of(trainer.inference().graph(), test, BATCH),
+            training: plans(trainer.graph(), train, batch, trainer.threads()),
+            testing: plans(trainer.inference().graph(), test, BATCH, trainer.threads()),
         }
     }
 
@@ -54,6 +47,15 @@ impl Memory {
     pub fn total(&self) -> u64 {
         self.weights + self.optimizer + self.training + self.testing
     }
+}
+
+/// Bytes of the plans that so many images in batches of `batch` need: one for the whole batches, and one for the rest. What a
+/// batch size needs is kept.
+pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, threads: usize) -> u64 {
+    let lanes = Isa::detect().lanes();
+    let sizes = BTreeSet::from([batch.min(images), images % batch]);
+    let plans = sizes.into_iter().filter(|&size| size > 0);
+    plans.map(|batch| bytes(&Plan::new(graph, Options { batch, lanes }), threads)).sum()
 }
 
 /// Steps as they will go.

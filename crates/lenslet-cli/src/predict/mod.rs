@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use crate::failure::Failure;
 use crate::output::{self, count};
 use crate::progress::Counter;
-use crate::{run_folder, threads};
+use crate::{machine, run_folder, threads};
 use answers::{Answers, Form};
 
 /// Ask a trained network about pictures: PNG, JPEG, WebP, GIF and BMP files, and folders of them.
@@ -74,6 +74,7 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
         _ if many => Form::Lines,
         _ => Form::Bars,
     };
+    machine::check_memory(&model, list.pictures.len())?;
     let answers = Answers::new(form, options.top, &description.classes, &list.pictures);
     answers.begin()?;
     let seen = ask(&mut model, &list.pictures, threads, many, &answers)?;

@@ -22,6 +22,7 @@ use crate::data;
 use crate::data::Wanted;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::machine;
 use crate::output::{self, count};
 use crate::pictures::MISTAKES;
 use crate::progress::Display;
@@ -31,6 +32,7 @@ mod dry_run;
 mod ending;
 mod flags;
 mod lines;
+mod memory;
 mod options;
 mod pictures;
 mod resume;
@@ -120,6 +122,10 @@ impl<'a> Run<'a> {
         let network = by_name(&options.model, input, data.classes.len())?;
         let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
         let mut trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads)?;
+        let free = machine::free_memory().unwrap_or(u64::MAX);
+        if let Some(lacking) = memory::lacking(&trainer, &data, settings.batch, free) {
+            return Err(Failure::Mend(lacking));
+        }
         let data_hash = fingerprint(&data);
         let (folder, flags, record) = match start {
             Start::New(flags) => {

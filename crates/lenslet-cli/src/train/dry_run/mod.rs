@@ -14,6 +14,7 @@ use lenslet::warnings::of_network;
 use lenslet::{Network, Normalization, Optimizer, Settings, Shape, Summary, Trainer};
 
 use super::Train;
+use super::memory;
 use super::options::describe_optimizer;
 use crate::data_command::Warned;
 use crate::failure::Failure;
@@ -180,10 +181,7 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn memory(&self, report: &mut Report, trainer: &Trainer) -> Result<(), Failure> {
-        let need = |batch| Memory::new(trainer, batch, self.data.train.len(), self.data.test.len());
-        let batch = self.settings.batch;
-        let memory = need(batch);
-        let free = machine::free_memory();
+        let (memory, free) = (memory::needed(trainer, &self.data, self.settings.batch), machine::free_memory());
         let Memory { weights, optimizer, training, testing } = memory;
         report.memory = MemoryFound { weights, optimizer, training, testing, total: memory.total(), free };
         let parts = format!(
@@ -198,19 +196,7 @@ impl<'a> Rehearsal<'a> {
             return self.say("memory", &format!("Training takes {parts}. How much is free is not known here."));
         };
         self.say("memory", &format!("Training takes {parts}. {} are free.", bytes(free)))?;
-        if memory.total() > free {
-            let halves = std::iter::successors(Some(batch / 2), |batch| Some(batch / 2)).take_while(|&batch| batch > 0);
-            let fitting = halves.map(|batch| (batch, need(batch).total())).find(|&(_, total)| total <= free);
-            let advice = match fitting {
-                Some((batch, total)) => format!("a smaller batch: --batch {batch} takes {}", bytes(total)),
-                None => "a smaller network, or a machine with more memory".to_owned(),
-            };
-            report.failures.push(format!(
-                "training takes {} of memory beside the data, but {} are free\n  mend it: {advice}",
-                bytes(memory.total()),
-                bytes(free)
-            ));
-        }
+        report.failures.extend(memory::lacking(trainer, &self.data, self.settings.batch, free));
         Ok(())
     }
 
