@@ -1,9 +1,10 @@
 //! Training: epochs of steps, each one run of a plan and one step of the optimizer.
 //!
-//! The order of images is a function of their bytes, seed and epoch, whatever files they came from; dropout of seed, step and image, and sums have a fixed order; so a
-//! run is the same to the bit on any number of threads, and however often it was stopped. Invariants: a step allocates
-//! nothing once its batch size has been seen; the weights are changed only after loss and gradients were found to be
-//! numbers; and when an epoch ends or pauses without an error, the weights are numbers, so that they are worth keeping.
+//! The order of images is a function of their bytes, seed and epoch, whatever files they came from; dropout of seed, step and
+//! image; and sums have a fixed order. So a run is the same to the bit on any number of threads, and however often it was
+//! stopped. Invariants: a step allocates nothing once its batch size has been seen; the weights are changed only after loss
+//! and gradients were found to be numbers; and when an epoch ends or pauses without an error, the weights are numbers, so that
+//! they are worth keeping.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -21,82 +22,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::diagnosis::first_not_finite;
 use crate::inference::check_classes;
 use crate::metrics::{Evaluation, answer};
-use crate::schedule::{Rates, Schedule};
-use crate::{Error, Inference, Normalization, Optimizer, OptimizerState, Weights, normalization};
-
-/// How a network is trained. What an older version did not know yet is read as it usually is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Settings {
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images in a step.
-    pub batch: usize,
-    /// The optimizer.
-    pub optimizer: Optimizer,
-    /// The learning rate; with a schedule its highest value.
-    pub rate: f32,
-    /// How the rate changes.
-    pub schedule: Schedule,
-    /// Epochs in which the rate rises from 0.
-    pub warmup: f32,
-    /// The largest norm that all gradients together may have; larger ones are scaled down.
-    pub clip: Option<f32>,
-    /// Share of each target that is spread over all classes.
-    pub label_smoothing: f32,
-    /// What all randomness follows from.
-    pub seed: u64,
-}
-
-impl Default for Settings {
-    /// The lesson's: 20 epochs of SGD with momentum, 64 images a step.
-    fn default() -> Self {
-        Self {
-            epochs: 20,
-            batch: 64,
-            optimizer: Optimizer::sgd(0.9),
-            rate: 0.01,
-            schedule: Schedule::Constant,
-            warmup: 0.0,
-            clip: None,
-            label_smoothing: 0.0,
-            seed: 0,
-        }
-    }
-}
-
-impl Settings {
-    /// Whether every setting is in its range.
-    ///
-    /// # Errors
-    /// The first that is not, with what is allowed.
-    pub fn check(&self) -> Result<(), Error> {
-        let number = |setting, value: f32, allowed: bool, expected| {
-            if allowed { Ok(()) } else { Err(Error::Setting { setting, value: value.to_string(), expected }) }
-        };
-        number("--epochs", self.epochs as f32, self.epochs > 0, "at least 1")?;
-        number("--batch", self.batch as f32, self.batch > 0, "at least 1")?;
-        let positive = |x: f32| x.is_finite() && x > 0.0;
-        let not_negative = |x: f32| x.is_finite() && x >= 0.0;
-        let warmup = |x: f32| (0.0..=self.epochs as f32).contains(&x);
-        let share = |x: f32| (0.0..1.0).contains(&x);
-        number("--lr", self.rate, positive(self.rate), "a finite number above 0")?;
-        number("--warmup", self.warmup, warmup(self.warmup), "a number of epochs from 0 to --epochs")?;
-        number("--label-smoothing", self.label_smoothing, share(self.label_smoothing), "from 0 to below 1")?;
-        if let Some(clip) = self.clip {
-            number("--clip", clip, positive(clip), "a finite number above 0")?;
-        }
-        let decay = match self.optimizer {
-            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-                number("--momentum", momentum, share(momentum), "from 0 to below 1")?;
-                number("--momentum", momentum, !nesterov || momentum > 0.0, "above 0 with --nesterov")?;
-                weight_decay
-            }
-            Optimizer::Adam { weight_decay, .. } | Optimizer::AdamW { weight_decay, .. } => weight_decay,
-        };
-        number("--weight-decay", decay, not_negative(decay), "a finite number from 0")
-    }
-}
+use crate::schedule::Rates;
+use crate::{Error, Inference, Normalization, OptimizerState, Settings, Weights, normalization};
 
 /// Where training stands, told after each step.
 #[derive(Clone, Copy, Debug)]
