@@ -1,7 +1,7 @@
 //! Data sets on their way to a network: loaded, looked at, and brought to the size that the network takes.
 
 use clap::Args;
-use lenslet::data::{Dataset, Filter, Kind, Loaded, Options, cache_folder, load_with};
+use lenslet::data::{DataError, Dataset, Filter, Kind, Loaded, Options, cache_folder, load_with};
 
 use crate::download;
 use crate::failure::Failure;
@@ -74,11 +74,11 @@ fn read(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Loaded, Failur
     Ok(loaded)
 }
 
-/// Pictures of several sizes, brought to one, where none was asked for.
-fn some_size(path: &str, options: &Options) -> Option<Loaded> {
-    let mut loaded = load_with(path, &Options { size: Some((SIDE, SIDE)), ..options.clone() }).ok()?;
+/// Pictures of several sizes, brought to one, where none was asked for. What is wrong now is wrong whatever the size.
+fn some_size(path: &str, options: &Options) -> Result<Loaded, DataError> {
+    let mut loaded = load_with(path, &Options { size: Some((SIDE, SIDE)), ..options.clone() })?;
     loaded.notes.push("--input 3x96x96 brings them to another size".into());
-    Some(loaded)
+    Ok(loaded)
 }
 
 fn say(loaded: &Loaded) {

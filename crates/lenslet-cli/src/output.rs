@@ -48,6 +48,11 @@ pub(crate) fn count(number: impl TryInto<u64>) -> String {
     text
 }
 
+/// `20 epochs`.
+pub(crate) fn epochs(number: usize) -> String {
+    if number == 1 { "1 epoch".to_owned() } else { format!("{} epochs", count(number)) }
+}
+
 /// A share from 0 to 1 as `93.4 %`.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)

@@ -97,6 +97,13 @@ impl RunFolder {
     /// Opens the folder of a run that is to go on, and tidies up what a killed process left unfinished.
     pub(crate) fn open(path: &Path) -> Result<(Self, Config), Failure> {
         let config = path.join(CONFIG);
+        if let Err(error) = fs::read_dir(path) {
+            return Err(Failure::Mend(format!(
+                "{}: expected the folder of a run, but it cannot be read: {error}\n  mend it: {}",
+                path.display(),
+                advice("")
+            )));
+        }
         if !config.is_file() {
             return Err(Failure::Mend(format!(
                 "{}: there is no {CONFIG}, so no run that could go on; one that was stopped so early has lost nothing\n  \

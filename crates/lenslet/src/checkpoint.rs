@@ -4,11 +4,13 @@
 //! `load_state_dict` takes. The file's metadata holds what `predict` and `eval` need, as JSON under the key `lenslet`.
 //! What else training goes on from is no part of it, see [`mod@crate::state`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lenslet_data::Filter;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::tensor_file::{self, COUNT, Tensor, file_error, not_whole};
 use crate::{Error, Normalization, Weights, files, state};
@@ -45,11 +47,31 @@ const KEY: &str = "lenslet";
 /// # Errors
 /// [`Error::File`] if the folder cannot be written to or is full; an earlier checkpoint is then still there.
 pub fn save(path: &Path, description: &Description, weights: &Weights) -> Result<(), Error> {
-    let bytes =
-        tensor_file::encode(&tensors(weights), KEY, description).map_err(|problem| file_error(path, problem))?;
+    let tensors = tensors(weights);
+    let of = |tensor: &Tensor| (tensor.name.clone(), hash(&tensor.data));
+    let word = Word { description: description.clone(), checksum: Some(checksum(tensors.iter().map(of).collect())) };
+    let bytes = tensor_file::encode(&tensors, KEY, &word).map_err(|problem| file_error(path, problem))?;
     files::write(path, &bytes).map_err(|error| {
         file_error(path, format!("the checkpoint cannot be written: {error}; an earlier one is untouched"))
     })
+}
+
+/// The metadata: the description, and a checksum of the values. Files that other programs wrote may lack it.
+#[derive(Serialize, Deserialize)]
+struct Word {
+    #[serde(flatten)]
+    description: Description,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
+}
+
+/// A hash of all hashes, by the names of the tensors, whose order in the file is of no account.
+fn checksum(hashes: BTreeMap<String, String>) -> String {
+    hash(format!("{hashes:?}").as_bytes())
+}
+
+fn hash(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
 }
 
 /// The weights as PyTorch keeps them.
@@ -89,8 +111,14 @@ impl Checkpoint {
     pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Self, Error> {
         let (tensors, json) = tensor_file::decode(&bytes, KEY).map_err(|problem| not_whole(path, problem))?;
         let json = json.ok_or_else(|| file_error(path, no_description(&tensors)))?;
-        let description: Description = serde_json::from_str(&json)
-            .map_err(|error| file_error(path, format!("the checkpoint's description cannot be read: {error}")))?;
+        let Word { description, checksum: written } = serde_json::from_str(&json).map_err(|error| {
+            let problem = format!("the checkpoint's description cannot be read: {error}");
+            file_error(path, format!("{problem}\n  mend it: give another checkpoint of the run"))
+        })?;
+        let found = || checksum(tensors.iter().map(|(name, view)| (name.to_owned(), hash(view.data()))).collect());
+        if written.is_some_and(|written| written != found()) {
+            return Err(not_whole(path, "its values are not those that were written, by their checksum".into()));
+        }
         let Normalization { mean, std } = &description.normalization;
         let channels = description.input[0];
         if mean.len() != channels || std.len() != channels || std.iter().any(|&std| std <= 0.0) {
@@ -109,8 +137,8 @@ impl Checkpoint {
     /// Puts its values into `weights`, which must have the same names and sizes.
     ///
     /// # Errors
-    /// [`Error::File`] that names the parameters which are missing, too many, or of other sizes; `weights` are then as
-    /// they were.
+    /// [`Error::File`] that names the parameters which are missing, too many, of other sizes, or no numbers; `weights` are
+    /// then as they were.
     pub fn load_into(&self, weights: &mut Weights) -> Result<(), Error> {
         let broken = |problem: String| not_whole(&self.path, problem);
         let (tensors, _) = tensor_file::decode(&self.bytes, KEY).map_err(broken)?;
@@ -120,6 +148,10 @@ impl Checkpoint {
             let network = &self.description.network;
             let faults = tensor_file::list(faults);
             return Err(file_error(&self.path, format!("the weights do not fit the network {network}:\n  {faults}")));
+        }
+        if let Some(name) = tensor_file::not_finite(&tensors) {
+            let problem = format!("the parameter {name} has values that are no numbers");
+            return Err(file_error(&self.path, format!("{problem}\n  mend it: give another checkpoint of the run")));
         }
         for number in 0..weights.parameters().len() {
             let view = tensors.tensor(&weights.parameters()[number].name).map_err(|error| broken(error.to_string()))?;

@@ -73,7 +73,9 @@ fn header_length(bytes: &[u8], size: u64) -> Result<usize, String> {
         return Err(if bytes.is_empty() { "it is empty".into() } else { format!("it has only {} bytes", bytes.len()) });
     };
     match u64::from_le_bytes(*length) {
-        length if length > LONGEST_HEADER => Err("its first 8 bytes give no possible length of a header".into()),
+        length if length > LONGEST_HEADER => {
+            Err("its first 8 bytes give no possible length of a header, so it is likely something else".into())
+        }
         length if length > size.saturating_sub(8) => {
             Err(format!("its header should have {length} bytes, but the file ends after {size}"))
         }
@@ -144,6 +146,14 @@ pub(crate) fn faults<'a>(
     faults
 }
 
+/// The first tensor that holds a value which is no number, if there is one.
+pub(crate) fn not_finite<'a>(tensors: &SafeTensors<'a>) -> Option<String> {
+    let is_number = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes).is_finite();
+    let floats = tensors.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
+    let mut wrong = floats.filter(|(_, view)| !view.data().as_chunks::<4>().0.iter().all(is_number));
+    wrong.next().map(|(name, _)| name.to_owned())
+}
+
 /// Faults as the end of a message; of many, the first few.
 pub(crate) fn list(mut faults: Vec<String>) -> String {
     const SHOWN: usize = 8;
@@ -160,7 +170,7 @@ pub(crate) fn not_whole(path: &Path, problem: String) -> Error {
         path,
         format!(
             "this is no whole safetensors file: {problem}\n  \
-             mend it: give another checkpoint of the run, if this one was cut short, or fetch it again"
+             mend it: give a checkpoint that lenslet train wrote; if this one was cut short or damaged, another one of the run"
         ),
     )
 }

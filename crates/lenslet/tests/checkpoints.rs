@@ -15,6 +15,10 @@ fn weights(network: &dyn Network) -> Weights {
 
 /// A valid checkpoint's bytes.
 fn checkpoint(network: &dyn Network) -> Vec<u8> {
+    written(&weights(network))
+}
+
+fn written(weights: &Weights) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("best.safetensors");
     let description = Description {
@@ -28,7 +32,7 @@ fn checkpoint(network: &dyn Network) -> Vec<u8> {
         test_accuracy: Some(0.5),
         filter: Filter::default(),
     };
-    save(&path, &description, &weights(network)).expect("there is room");
+    save(&path, &description, weights).expect("there is room");
     std::fs::read(&path).expect("it was written")
 }
 
@@ -104,4 +108,22 @@ proptest! {
         if cut < 2000 { bytes.truncate(cut * bytes.len() / 2000) }
         let _ = load(bytes);
     }
+}
+
+/// A flipped bit far from the header; the file is whole in all else.
+#[test]
+fn values_that_were_changed_are_noticed() {
+    let mut bytes = checkpoint(&Lesson::new());
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let error = load(bytes).expect_err("a weight is another");
+    assert!(error.contains("its values are not those that were written, by their checksum"), "{error}");
+}
+
+#[test]
+fn values_that_are_no_numbers_are_refused() {
+    let mut spoilt = weights(&Lesson::new());
+    spoilt.values_mut(1)[0] = f32::NAN;
+    let error = load(written(&spoilt)).expect_err("a weight is no number");
+    assert!(error.contains("the parameter conv1.bias has values that are no numbers"), "{error}");
 }

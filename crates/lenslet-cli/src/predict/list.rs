@@ -25,7 +25,11 @@ pub(super) fn pictures(given: &[PathBuf]) -> List {
     let mut list = List::default();
     for path in given {
         if path.as_os_str() == "-" {
+            let before = list.pictures.len() + list.faults.len();
             list.read(std::io::stdin().lock());
+            if list.pictures.len() + list.faults.len() == before {
+                list.faults.push("standard input: expected a path of a picture a line, found nothing".into());
+            }
         } else {
             list.add(path);
         }

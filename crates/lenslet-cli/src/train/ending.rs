@@ -9,7 +9,7 @@ use lenslet::training::Epoch;
 use super::Run;
 use super::lines::Done;
 use crate::failure::Failure;
-use crate::output::{self, duration, percent};
+use crate::output::{self, duration, epochs, percent};
 use crate::pictures::{Tested, list};
 use crate::report;
 
@@ -53,9 +53,9 @@ impl Run<'_> {
         output::result(format_args!("test images after epoch {}, by class\n", self.record.epochs_done))?;
         output::result(format_args!("{}\n", report::class_table(test, &self.data.classes)))?;
         output::result(format_args!(
-            "test accuracy {} after {} epochs in {}; the best was {} after epoch {best_epoch}",
+            "test accuracy {} after {} in {}; the best was {} after epoch {best_epoch}",
             percent(test.accuracy()),
-            self.record.epochs_done,
+            epochs(self.record.epochs_done),
             duration(seconds),
             percent(best)
         ))?;

@@ -63,17 +63,19 @@ fn train(options: &Train, settings: Settings, start: Start) -> Result<(), Failur
     if let Some(out) = &options.out {
         check_free(out)?;
     }
+    let interrupt = Interrupt::listen();
     // A name that does not exist is said before the data is read.
     let standard = find(&options.model)?.input;
     let [_, height, width] = options.input.unwrap_or(standard);
     let channels = options.input.map(|[channels, ..]| channels);
     let wanted = Wanted { channels, size: Some((height, width)), filter: options.resize };
     if options.dry_run {
-        return dry_run::run(options, settings, threads, data::load(&options.data, &options.reading, &wanted)?);
+        let data = data::load(&options.data, &options.reading, &wanted)?;
+        return dry_run::run(options, settings, threads, data, interrupt);
     }
-    let data = data::introduce(&options.data, &options.reading, &wanted)?;
+    let data = data::introduce(&options.data, &options.reading, &wanted).map_err(|failure| start.elsewhere(failure))?;
     let suspicious = Survey::new(&data).warnings;
-    let mut run = Run::new(options, settings, threads, data, start)?;
+    let mut run = Run::new(options, settings, threads, data, start, interrupt)?;
     run.warn_before(&suspicious)?;
     run.train()
 }
@@ -84,6 +86,18 @@ enum Start {
     New(Flags),
     /// Where it was stopped.
     Resumed(Box<Resumed>),
+}
+
+impl Start {
+    /// Data that cannot be read: where a run goes on, they may have moved.
+    fn elsewhere(&self, failure: Failure) -> Failure {
+        match (self, failure) {
+            (Start::Resumed(_), Failure::Mend(message)) => Failure::Mend(format!(
+                "{message}\n  if the data are elsewhere now: give --data their new place beside --resume"
+            )),
+            (_, failure) => failure,
+        }
+    }
 }
 
 /// A run under way.
@@ -117,11 +131,13 @@ impl<'a> Run<'a> {
         threads: usize,
         data: Dataset,
         start: Start,
+        interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let input = [data.channels, data.height, data.width];
         let network = by_name(&options.model, input, data.classes.len())?;
         let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
-        let mut trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads)?;
+        let trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads);
+        let mut trainer = trainer.map_err(|error| other_network(options, error))?;
         let free = machine::free_memory().unwrap_or(u64::MAX);
         if let Some(lacking) = memory::lacking(&trainer, &data, settings.batch, free) {
             return Err(Failure::Mend(lacking));
@@ -140,7 +156,7 @@ impl<'a> Run<'a> {
             settings,
             normalization: Normalization::half(data.channels),
             folder,
-            interrupt: Interrupt::listen(),
+            interrupt,
             watch: Watch::new(&trainer, &data.train),
             saving: Saving::new(options.checkpoint_every),
             kept: String::new(),
@@ -151,6 +167,7 @@ impl<'a> Run<'a> {
             trainer,
             data,
         };
+        run.interrupt.orderly();
         let config = run.config(threads, data_hash, flags);
         if let Err(failure) = run.open_folder(&config) {
             // A new folder without a state would only be in the way.
@@ -247,6 +264,9 @@ impl<'a> Run<'a> {
         }
         if self.latest.is_none() {
             output::note(format_args!("note: the run is finished, all its {} epochs are done", self.settings.epochs));
+            if let Err(error) = self.restore_checkpoints() {
+                return Ok(End::Unwritten(error));
+            }
             self.latest = Some(self.test(&mut display).ok_or(Failure::Interrupted)?);
         }
         Ok(End::Done)
@@ -298,6 +318,27 @@ impl<'a> Run<'a> {
         self.save_state(record)
     }
 
+    /// Writes anew what of a finished run is gone, as far as its last weights are what was there.
+    fn restore_checkpoints(&self) -> Result<(), Error> {
+        let Some((best, best_epoch)) = self.record.best else { return Ok(()) };
+        let epoch = self.record.epochs_done;
+        let accuracy = if best_epoch == epoch { Some(best) } else { None };
+        if !self.folder.last().exists() {
+            self.save(&self.folder.last(), epoch, accuracy)?;
+        }
+        if !self.folder.best().exists() {
+            match accuracy {
+                Some(_) => self.save(&self.folder.best(), epoch, accuracy)?,
+                None => output::note(format_args!(
+                    "note: {} is gone, with the weights after epoch {best_epoch}; those after epoch {epoch} are in {}",
+                    self.folder.best().display(),
+                    self.folder.last().display()
+                )),
+            }
+        }
+        Ok(())
+    }
+
     fn save(&self, path: &Path, epoch: usize, test_accuracy: Option<f64>) -> Result<(), Error> {
         let description = Description {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -342,5 +383,18 @@ impl<'a> Run<'a> {
             0 => "the beginning".into(),
             done => format!("the end of epoch {done}"),
         }
+    }
+}
+
+/// What is said where the network does not fit. Who chose the size of the images at the command line cannot change the
+/// network's lines, but take another network.
+fn other_network(options: &Train, error: Error) -> Failure {
+    match error {
+        Error::Network(_) if options.input.is_some() => Failure::Mend(format!(
+            "{} is made for images of another size than --input says\n{error}\n  or: --model resnet20, which takes images \
+             of any size; or no --input",
+            options.model
+        )),
+        error => error.into(),
     }
 }

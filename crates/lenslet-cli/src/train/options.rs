@@ -9,6 +9,7 @@ use lenslet::{Optimizer, Schedule, Settings};
 use super::saving::Every;
 use crate::data::Reading;
 use crate::failure::Failure;
+use crate::output::epochs;
 use crate::{download, network, threads};
 
 /// Train a network; checkpoints and metrics go to a folder of the run's own.
@@ -202,7 +203,7 @@ pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String
 /// The settings in a line: `20 epochs, batch 64, sgd 0.01 (momentum 0.9), constant rate, seed 0`.
 pub(crate) fn describe(settings: &Settings) -> String {
     let mut parts = vec![
-        format!("{} epochs", settings.epochs),
+        epochs(settings.epochs),
         format!("batch {}", settings.batch),
         describe_optimizer(settings),
         match settings.schedule {

@@ -102,3 +102,31 @@ fn the_cache_changes_nothing() {
     assert!(unwritable == first);
     assert!(said.contains("note      the decoded pictures could not be kept in file ("), "{said}");
 }
+
+/// The user of the program cannot change the lines of its networks.
+#[test]
+fn a_size_that_the_network_does_not_take() {
+    let folder = folder();
+    let here = folder.path();
+    tiny_data(here, "tiny", 4, &["cat", "dog"]);
+    let ran = Ran::new(here, &["train", "--data", "tiny", "--input", "3x64x64"]);
+    assert_eq!(ran.code, Some(2));
+    let [first, last] = [ran.err.lines().find(|line| line.starts_with("error")), ran.err.lines().last()];
+    assert_eq!(first, Some("error: lesson is made for images of another size than --input says"));
+    assert_eq!(last, Some("  or: --model resnet20, which takes images of any size; or no --input"));
+}
+
+/// What is wrong is the broken file, and not that pictures have many sizes.
+#[test]
+fn a_description_names_the_file_that_is_broken() {
+    let folder = folder();
+    let here = folder.path();
+    photos(here);
+    picture(&here.join("photos/cat/large.png"), 70, 50);
+    let ran = Ran::well(here, &["data", "photos"]);
+    assert!(ran.out.starts_with("photos: 17 images to train on, 4 to test on, 3x64x64, 2 classes\n"), "{}", ran.out);
+    std::fs::write(here.join("photos/dog/broken.png"), "no picture").expect("there is room");
+    let ran = Ran::new(here, &["data", "photos"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("photos/dog/broken.png") && ran.err.contains("--skip-bad"), "{}", ran.err);
+}

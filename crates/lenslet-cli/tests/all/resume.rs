@@ -148,16 +148,54 @@ fn damaged_files_of_a_run_are_recognised() {
 }
 
 #[test]
+fn a_finished_run_gets_back_what_is_gone() {
+    let folder = folder();
+    let here = folder.path();
+    let run = train(here, "run", "1", &[]);
+    let read = |name: &str| std::fs::read(run.join(name)).expect("it is there");
+    let before = ["best.safetensors", "last.safetensors"].map(read);
+    for name in ["best.safetensors", "last.safetensors"] {
+        std::fs::remove_file(run.join(name)).expect("it is there");
+    }
+    Ran::well(here, &["train", "--resume", "run"]);
+    assert!(["best.safetensors", "last.safetensors"].map(read) == before);
+}
+
+#[test]
+fn data_that_moved_are_asked_for() {
+    let folder = folder();
+    let here = folder.path();
+    train(here, "run", "1", &[]);
+    std::fs::rename(here.join("tiny"), here.join("moved")).expect("it is there");
+    let ran = Ran::new(here, &["train", "--resume", "run"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.err.ends_with("  if the data are elsewhere now: give --data their new place beside --resume\n"),
+        "{}",
+        ran.err
+    );
+    Ran::well(here, &["train", "--resume", "run", "--data", "moved"]);
+}
+
+#[test]
 fn what_is_no_run_is_refused() {
     let folder = folder();
     let here = folder.path();
     refuses(
         here,
         &[],
+        "error: run: expected the folder of a run, but it cannot be read: No such file or directory (os error 2)\n  \
+         mend it: give the folder of a run\n",
+    );
+    assert!(!here.join("run").exists());
+    std::fs::create_dir(here.join("run")).expect("there is room");
+    refuses(
+        here,
+        &[],
         "error: run: there is no config.json, so no run that could go on; one that was stopped so early has lost nothing\n  \
          mend it: give the folder of a run, or start anew without --resume\n",
     );
-    assert!(!here.join("run").exists());
+    assert_eq!(std::fs::read_dir(here.join("run")).expect("it is a folder").count(), 0);
     let run = train(here, "run", "1", &[]);
     states(&run).iter().for_each(|state| std::fs::remove_file(state).expect("it is there"));
     refuses(

@@ -52,8 +52,14 @@ const STATES: u64 = 3;
 const TEXTS: u64 = 2 << 20;
 const METRICS: u64 = 1 << 10;
 
-pub(super) fn run(options: &Train, settings: Settings, threads: usize, data: Dataset) -> Result<(), Failure> {
-    let rehearsal = Rehearsal::new(options, settings, threads, data)?;
+pub(super) fn run(
+    options: &Train,
+    settings: Settings,
+    threads: usize,
+    data: Dataset,
+    interrupt: Interrupt,
+) -> Result<(), Failure> {
+    let rehearsal = Rehearsal::new(options, settings, threads, data, interrupt)?;
     let report = rehearsal.report()?;
     if options.json {
         output::json(&report)?;
@@ -81,13 +87,19 @@ struct Rehearsal<'a> {
 }
 
 impl<'a> Rehearsal<'a> {
-    fn new(options: &'a Train, settings: Settings, threads: usize, data: Dataset) -> Result<Self, Failure> {
+    fn new(
+        options: &'a Train,
+        settings: Settings,
+        threads: usize,
+        data: Dataset,
+        interrupt: Interrupt,
+    ) -> Result<Self, Failure> {
         let (survey, described) = (Survey::new(&data), data::describe(&data));
         let input = [data.channels, data.height, data.width];
         let network = by_name(&options.model, input, data.classes.len())?;
         let input = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
         let normalization = Normalization::half(data.channels);
-        let interrupt = Interrupt::listen();
+        interrupt.orderly();
         let begun = Instant::now();
         Ok(Self {
             options,
