@@ -54,9 +54,7 @@ fn read(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Loaded, Failur
     let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
     let path = download::path(what)?;
     let mut loaded = match load_with(&path, &options) {
-        Err(error) if size.is_none() && error.fault.kind == Kind::Mismatch => {
-            some_size(&path, &options).ok_or(error)?
-        }
+        Err(error) if size.is_none() && error.fault.kind == Kind::Mismatch => some_size(&path, &options)?,
         loaded => loaded?,
     };
     let data = &mut loaded.data;

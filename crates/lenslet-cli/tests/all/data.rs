@@ -128,5 +128,5 @@ fn a_description_names_the_file_that_is_broken() {
     std::fs::write(here.join("photos/dog/broken.png"), "no picture").expect("there is room");
     let ran = Ran::new(here, &["data", "photos"]);
     assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("photos/dog/broken.png") && ran.err.contains("--skip-bad"), "{}", ran.err);
+    assert!(ran.err.contains("dog/broken.png") && ran.err.contains("--skip-bad"), "{}", ran.err);
 }
