@@ -2,8 +2,9 @@
 //!
 //! *Invariant:* a file of the cache is written under another name, brought to disk and renamed, and never changed: under
 //! its own name it is complete. It is used only if it was made by this version of the decoder, from the same path, options
-//! and files (names, lengths, times), and if its length is what its header says; else it is as if it were not there. A
-//! cache that does not work costs time, never data.
+//! and files (names, lengths, times), and if its length and its checksums are what its header says; else it is as if it
+//! were not there. A cache that does not work costs time, never data. Whoever writes a file holds a lock on it, so that one
+//! that can be locked was left behind by a program that was killed, and is removed.
 //!
 //! The file: a magic number, the length of the header and its hash (8 bytes each, lowest first), the header as JSON, zeros
 //! up to a multiple of [`ALIGN`], the pixels of both splits, the labels of both (4 bytes each, lowest first), the magic number again.
@@ -12,18 +13,21 @@ use crate::load::{Options, Report};
 use crate::map::Map;
 use crate::pixels::Pixels;
 use crate::{Dataset, Split};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::hash::{Hash, Hasher};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::NamedTempFile;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The number is to be changed whenever the same files would be decoded to other bytes, or this file's form changes.
-const VERSION: &str = concat!("1, of lenslet ", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("2, of lenslet ", env!("CARGO_PKG_VERSION"));
 const MAGIC: &[u8; 8] = b"lenslet\x01";
 /// A page of memory on most machines.
 const ALIGN: usize = 4096;
@@ -65,6 +69,8 @@ struct Header {
     size: [usize; 3],
     /// Pictures of each split.
     counts: [usize; 2],
+    /// Checksums of the pixels of both splits and of all labels.
+    sums: [u64; 3],
     report: Report,
 }
 
@@ -85,10 +91,16 @@ impl Cache {
 
     /// The data set, if the cache has it.
     pub(crate) fn read(&self) -> Option<(Dataset, Report)> {
+        self.file.parent().inspect(|folder| sweep(folder));
         let map = Map::of_cache(&File::open(&self.file).ok()?).ok()?;
         let (header, start) = header(&map)?;
         let layout = Layout::new(&header, start)?;
         if header.source != self.source || layout.end != map.len() || !map.ends_with(MAGIC) {
+            return None;
+        }
+        let [train, test] = layout.pixels.clone();
+        let parts = [train, test, layout.labels[0].start..layout.labels[1].end];
+        if parts.map(|part| sum(&map[part])) != header.sums {
             return None;
         }
         let map = Arc::new(map);
@@ -117,18 +129,20 @@ impl Cache {
 }
 
 fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Report) -> io::Result<()> {
+    let splits = [&data.train, &data.test];
+    let labels: Vec<u8> = splits.iter().flat_map(|split| &split.labels).flat_map(|label| label.to_le_bytes()).collect();
     let header = Header {
         source,
         name: data.name.clone(),
         classes: data.classes.clone(),
         size: [data.channels, data.height, data.width],
         counts: [data.train.len(), data.test.len()],
+        sums: [&data.train.images, &data.test.images, &labels[..]].map(sum),
         report: Report { skipped: report.skipped.clone(), notes: report.notes.clone() },
     };
     let header = serde_json::to_vec(&header)?;
     std::fs::create_dir_all(folder)?;
-    sweep(folder);
-    let mut file = tempfile::Builder::new().prefix(WRITING).tempfile_in(folder)?;
+    let mut file = locked(folder)?;
     let mut out = BufWriter::new(file.as_file_mut());
     out.write_all(MAGIC)?;
     out.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -136,9 +150,7 @@ fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Re
     out.write_all(&header)?;
     let start = START + header.len();
     out.write_all(&vec![0; start.next_multiple_of(ALIGN) - start])?;
-    let splits = [&data.train, &data.test];
     splits.iter().try_for_each(|split| out.write_all(&split.images))?;
-    let labels: Vec<u8> = splits.iter().flat_map(|split| &split.labels).flat_map(|label| label.to_le_bytes()).collect();
     out.write_all(&labels)?;
     out.write_all(MAGIC)?;
     out.flush()?;
@@ -148,16 +160,44 @@ fn write(folder: &Path, path: &Path, source: Source, data: &Dataset, report: &Re
     Ok(())
 }
 
+/// A new file under a name of its own, locked as long as it is open. A program that sweeps may have found it before it was
+/// locked; then another one is taken.
+fn locked(folder: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new().prefix(WRITING).tempfile_in(folder)?;
+        // Some file systems know no locks.
+        if file.as_file().lock().is_err() || file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
 /// Removes what a program left behind that was killed while it wrote.
 fn sweep(folder: &Path) {
     const LONG_AGO: Duration = Duration::from_secs(3600);
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        let old = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if entry.file_name().to_string_lossy().starts_with(WRITING) && old().is_some_and(|age| age > LONG_AGO) {
+        if !entry.file_name().to_string_lossy().starts_with(WRITING) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        let old = || file.metadata().ok()?.modified().ok()?.elapsed().ok();
+        let left = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(_)) => old().is_some_and(|age| age > LONG_AGO),
+        };
+        if left {
             // Another program may be faster.
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// A checksum, made on all cores: that of the checksums of its pieces.
+fn sum(bytes: &[u8]) -> u64 {
+    const PIECE: usize = 1 << 20;
+    let sums: Vec<[u8; 8]> = bytes.par_chunks(PIECE).map(|piece| xxh3_64(piece).to_le_bytes()).collect();
+    xxh3_64(sums.as_flattened())
 }
 
 /// The header, and where it ends.

@@ -4,6 +4,7 @@
 //! *Invariant:* names are relative to the set's root, written with `/`, sorted, and never lead out of it. Hidden files and
 //! what file managers leave behind are not there. Nothing is ever written.
 use crate::error::{DataError, Fault, Kind};
+use crate::whole;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher};
 use std::fs::Metadata;
@@ -114,9 +115,22 @@ impl Files {
 
     /// The bytes of a file.
     pub(crate) fn read(&self, name: &str) -> Result<Cow<'_, [u8]>, DataError> {
+        self.read_with(name, whole::read)
+    }
+
+    /// The bytes of a picture's file.
+    pub(crate) fn read_picture(&self, name: &str) -> Result<Cow<'_, [u8]>, DataError> {
+        self.read_with(name, whole::read_picture)
+    }
+
+    fn read_with(
+        &self,
+        name: &str,
+        from_disk: fn(&Path) -> Result<Vec<u8>, DataError>,
+    ) -> Result<Cow<'_, [u8]>, DataError> {
         let path = self.path(name);
         match &self.source {
-            Source::Disk => std::fs::read(&path).map(Cow::from).map_err(|error| DataError::io(&path, error)),
+            Source::Disk => from_disk(&path).map(Cow::from),
             Source::Memory(members, before) => members
                 .get(&format!("{before}{name}"))
                 .map(|bytes| Cow::from(bytes.as_slice()))

@@ -163,7 +163,7 @@ fn read<'f>(
     bad: &mut Vec<(&'f str, DataError)>,
 ) -> Result<Vec<u32>, DataError> {
     let at = |i: usize, fault: Fault| fault.in_file(&files.path(pictures[i].name));
-    let decode = |i: usize| image::decode(&files.read(pictures[i].name)?).map_err(|fault| at(i, fault));
+    let decode = |i: usize| image::decode(&files.read_picture(pictures[i].name)?).map_err(|fault| at(i, fault));
     let mut kept = vec![true; pictures.len()];
     into.extend(pictures.len(), decode, at, |i, error| {
         kept[i] = false;

@@ -7,7 +7,7 @@
 //! `load` is the way in: `find` says which format and which of the files, `cache` keeps what was decoded. One file per
 //! format: [`mod@shapes`] (drawn here), `parquet/` (Hugging Face shards), `cifar_python` (with `pickle`), `cifar_binary`,
 //! `idx`, `npz` (with `npy`) and `folder` (pictures by class). All read from `files`, a named set of files on disk or, out
-//! of an `archive`, in memory. `image/` decodes picture files, `resize` has Pillow's filters, `split` divides what is not divided,
+//! of an `archive`, in memory; `whole` alone reads files from disk. `image/` decodes picture files, `resize` has Pillow's filters, `split` divides what is not divided,
 //! `error` makes the words. `map`, which maps a file of the cache into memory, holds the only unsafe code.
 #![deny(unsafe_code)]
 
@@ -37,6 +37,7 @@ mod resize;
 pub mod shapes;
 mod split;
 pub mod survey;
+mod whole;
 
 pub use cache::cache_folder;
 pub use error::{DataError, Fault, Kind, Place};

@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* nothing is unpickled, sizes in the zip and in the arrays' headers are compared with the bytes that come,
 //! and what comes is bounded by the file's length. Values are never rescaled: pictures are bytes, or it is an error.
-use crate::archive::{bomb, most_of, read_up_to};
+use crate::archive::{most_of, unzip, within};
 use crate::error::{DataError, Fault, Kind, list};
 use crate::files::Files;
 use crate::load::Report;
@@ -31,9 +31,7 @@ pub(crate) fn read(bytes: &[u8], report: &mut Report) -> Result<Dataset, Fault> 
     let mut left = most_of(bytes.len() as u64);
     let mut array = |name: &str| -> Result<Vec<u8>, Fault> {
         let file = zip.by_name(name).map_err(damaged)?;
-        let read = read_up_to(file, left)
-            .map_err(|error| Fault::damaged(format!("the array `{}`", bare(name)), format!("\"{error}\"")))?;
-        let read = read.ok_or_else(|| bomb(bytes.len() as u64))?;
+        let read = unzip(file, left, bytes.len() as u64).map_err(|fault| within(bare(name), fault))?;
         left -= read.len() as u64;
         Ok(read)
     };
@@ -102,7 +100,7 @@ fn unnamed(members: &[String]) -> Fault {
 
 /// Pictures as planes, and their size.
 fn pictures(name: &str, bytes: Vec<u8>) -> Result<([usize; 3], Vec<u8>), Fault> {
-    let Array { kind, shape, start, .. } = npy::read(&bytes).map_err(|fault| inside(name, fault))?;
+    let Array { kind, shape, start, .. } = npy::read(&bytes).map_err(|fault| within(name, fault))?;
     if kind != ('u', 1) {
         let fix = match kind {
             ('f', _) => format!("convert them first: ({name} * 255).round().astype('uint8') if they are from 0 to 1"),
@@ -137,7 +135,7 @@ fn pictures(name: &str, bytes: Vec<u8>) -> Result<([usize; 3], Vec<u8>), Fault> 
 }
 
 fn labels(name: &str, bytes: &[u8]) -> Result<Vec<u32>, Fault> {
-    let array = npy::read(bytes).map_err(|fault| inside(name, fault))?;
+    let array = npy::read(bytes).map_err(|fault| within(name, fault))?;
     if !matches!(array.shape[..], [_] | [_, 1]) {
         let fix = match array.shape[..] {
             [_, _] => format!("if each row marks one class, write {name}.argmax(axis=1)"),
@@ -161,8 +159,4 @@ fn paired([c, h, w]: [usize; 3], images: Vec<u8>, labels: Vec<u32>, names: (&str
     }
     let expected = format!("{count} labels in `{}`, as there are pictures in `{}`", bare(names.1), bare(names.0));
     Err(Fault::new(Kind::Mismatch, expected, labels.len().to_string(), "write one label for each picture"))
-}
-
-fn inside(name: &str, fault: Fault) -> Fault {
-    Fault { expected: format!("{} in `{name}`", fault.expected), ..fault }
 }

@@ -14,6 +14,7 @@ mod webp;
 
 use crate::error::{DataError, Fault, Kind};
 use crate::resize::{Filter, resize};
+use crate::whole;
 use std::path::Path;
 
 /// Larger pictures are refused, as Pillow does.
@@ -67,7 +68,7 @@ pub fn read_image(
         let found = format!("one for {channels}×{height}×{width}");
         return Err(Fault::new(Kind::Mismatch, expected, found, fix).in_file(path));
     }
-    let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
+    let bytes = whole::read_picture(path)?;
     let decoded = decode(&bytes).map_err(|fault| fault.in_file(path))?.with_channels(channels);
     let original = (decoded.height, decoded.width);
     let resized = original != (height, width);

@@ -1,9 +1,10 @@
 //! The values of one column of one row group: pages, compression, and the encodings that writers of pictures use.
 //!
 //! *Invariant:* a page never yields more values than rows are due, and a decompressed page grows with what comes out of
-//! the decompressor, never to what its header claims. (Snappy needs the size first; it cannot exceed 22 times the
+//! the decompressor, never to what its header claims, and is refused if that is a bomb (see `archive`). (Snappy needs the size first; it cannot exceed 22 times the
 //! input.) Nulls are an error, since a picture without a label, or a label without a picture, is one.
 use super::thrift::{self, Struct};
+use crate::archive::{bomb, most_of};
 use crate::error::{Fault, Kind, Place};
 use std::borrow::Cow;
 use std::io::Read;
@@ -322,6 +323,9 @@ fn level_length(page: &[u8]) -> Result<usize, Fault> {
 }
 
 fn decompress(codec: i64, bytes: &[u8], claimed: usize) -> Result<Cow<'_, [u8]>, Fault> {
+    if codec != 0 && claimed as u64 > most_of(bytes.len() as u64) {
+        return Err(bomb(bytes.len() as u64));
+    }
     let page = match codec {
         0 => Cow::from(bytes),
         1 => Cow::from(snappy(bytes)?),
@@ -386,5 +390,12 @@ mod tests {
         assert_eq!(read(&[0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 1], 1, 2), Some((true, vec![1, 1])));
         assert_eq!(read(&[], 1, 2), Some((false, vec![])));
         assert_eq!(read(&[3], 33, 1), None);
+    }
+
+    /// Five such pages fit into 33 kB.
+    #[test]
+    fn a_page_that_fills_memory_is_refused_by_its_header() {
+        let fault = decompress(6, &[0; 6600], 200 << 20).unwrap_err();
+        assert_eq!(fault.expected, "6600 packed bytes that unfold to at most 64 MiB");
     }
 }

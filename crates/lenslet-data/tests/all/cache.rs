@@ -1,8 +1,9 @@
 //! The cache of decoded data sets: the same data with and without, whatever is done to its files.
 use super::{Folder, read};
 use lenslet_data::{Loaded, Options, load_with};
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 /// A data set of two shards, and a folder for the cache.
 fn data_and_cache(name: &str) -> (Folder, Folder) {
@@ -27,18 +28,20 @@ fn the_same_data_from_the_cache() {
     let (data, cache) = data_and_cache("cached");
     let first = load(&data, &cache);
     let [file] = &kept(&cache)[..] else { panic!("one file is kept") };
-    // What is read comes from the file: one of its pixels is changed, in a new file of the same name.
-    let mut bytes = fs::read(file).unwrap();
-    bytes[4096] ^= 1;
-    fs::remove_file(file).unwrap();
-    fs::write(file, &bytes).unwrap();
+    // What is read comes from the file, which is not written again.
+    let bytes = fs::read(file).unwrap();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
     let second = load(&data, &cache);
-    assert_ne!(first.data.train.images, second.data.train.images);
-    bytes[4096] ^= 1;
-    fs::remove_file(file).unwrap();
-    fs::write(file, &bytes).unwrap();
-    let third = load(&data, &cache);
-    assert_eq!((&first.data, &first.notes), (&third.data, &third.notes));
+    assert_eq!((&first.data, &first.notes), (&second.data, &second.notes));
+    assert_eq!(fs::metadata(file).unwrap().modified().unwrap(), long_ago);
+    // A bit of the pixels or labels may have been lost on the disk.
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let end = bytes.len() - 8;
     // Cut or changed, it is made anew.
     for broken in [
         &bytes[..bytes.len() - 1],
@@ -47,6 +50,10 @@ fn the_same_data_from_the_cache() {
         &[],
         &[&bytes[..], b"x"].concat(),
         &vec![0; bytes.len()],
+        &flipped(4096),
+        &flipped(4096 + first.data.train.images.len()),
+        &flipped(end - 4 * first.data.test.len() - 4),
+        &flipped(end - 4),
     ] {
         fs::remove_file(file).unwrap();
         fs::write(file, broken).unwrap();
@@ -70,6 +77,24 @@ fn a_broken_header_is_no_header() {
         fs::write(&file, changed).unwrap();
         assert_eq!(load(&data, &cache).data, first.data, "byte {at}");
     }
+}
+
+/// A file that is being written is locked; what can be locked was left behind.
+#[test]
+fn what_killed_programs_left_is_removed() {
+    let (data, cache) = data_and_cache("left");
+    let dead = cache.write(".writing-dead", &[0; 100]);
+    let alive = cache.write(".writing-alive", &[0; 100]);
+    let other = cache.write("other", b"");
+    let writer = File::open(&alive).unwrap();
+    writer.lock().unwrap();
+    load(&data, &cache);
+    assert_eq!([&dead, &alive, &other].map(|file| file.exists()), [false, true, true]);
+    // Where nothing is written, too.
+    drop(writer);
+    load(&data, &cache);
+    assert_eq!([&alive, &other].map(|file| file.exists()), [false, true]);
+    assert_eq!(kept(&cache).len(), 2);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod formats;
 mod messages;
 mod messages_sets;
 mod mutations;
+mod no_files;
 mod pictures;
 mod real_data;
 mod sets;
