@@ -104,6 +104,12 @@ pub struct DataError {
 
 impl DataError {
     pub(crate) fn io(path: &Path, error: io::Error) -> Self {
+        // Where a name was no text, a sign stands for what could not be read, and leads nowhere.
+        if error.kind() == io::ErrorKind::NotFound && path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
+            let fix = "rename it";
+            let fault = Fault::new(Kind::Unreadable, "a name in UTF-8", "one with bytes that are none", fix);
+            return Self { source: Some(error), ..fault.in_file(path) };
+        }
         let fix = "see that the file exists and that you may read it";
         let fault = Fault::new(Kind::Unreadable, "a readable file", format!("the error \"{error}\""), fix);
         Self { source: Some(error), ..fault.in_file(path) }
@@ -131,5 +137,22 @@ pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
         0 => "nothing".into(),
         n if n > SHOWN => format!("{shown} and {} more", n - SHOWN),
         _ => shown,
+    }
+}
+
+/// `70,000`.
+pub(crate) fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let (first, rest) = digits.split_at((digits.len() - 1) % 3 + 1);
+    let (threes, _) = rest.as_bytes().as_chunks::<3>();
+    threes.iter().fold(first.to_string(), |text, three| text + "," + &String::from_utf8_lossy(three))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_set_apart() {
+        let grouped = [0, 12, 999, 1_000, 70_000, 123_456, 1_234_567].map(super::grouped);
+        assert_eq!(grouped, ["0", "12", "999", "1,000", "70,000", "123,456", "1,234,567"]);
     }
 }

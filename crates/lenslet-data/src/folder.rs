@@ -4,7 +4,7 @@
 //! *Invariant:* classes are numbered in the order of their names, character by character, as torchvision's `ImageFolder`
 //! numbers them, and pictures follow class by class in the order of their names. Every file in a class's folder is meant to
 //! be a picture; hidden files are not looked at.
-use crate::error::{DataError, Fault, Kind, list};
+use crate::error::{DataError, Fault, Kind, grouped, list};
 use crate::files::{Files, base, parent};
 use crate::load::{Options, Report};
 use crate::pictures::{Pictures, note_resized};
@@ -52,13 +52,15 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
             draw(files, &classes, &mut pictures)?
         }
     };
-    let mut bad = Vec::new();
+    let mut bad: Vec<_> =
+        [Some(train.unwrap_or("")), test].into_iter().flatten().flat_map(|p| empty(files, p)).collect();
+    let count = bad.len() + pictures.len() + tested.len();
     let [mut train, mut test] = [Pictures::new(options, None), Pictures::new(options, None)];
     let train_labels = read(files, &pictures, &mut train, &mut bad)?;
     test.size = train.size;
     let test_labels = read(files, &tested, &mut test, &mut bad)?;
     bad.sort_by_key(|(name, _)| *name);
-    refuse(files, options, report, &bad, pictures.len() + tested.len())?;
+    refuse(files, options, report, &bad, count)?;
     if test.size != train.size {
         train.become_coloured();
     }
@@ -124,6 +126,22 @@ fn labelled<'f>(files: &'f Files, folder: &str) -> Result<(Vec<&'f str>, Vec<Lab
         }
     }
     Ok((classes, pictures))
+}
+
+/// Folders in those of the classes that are called like pictures and hold none.
+fn empty<'f>(files: &'f Files, part: &str) -> impl Iterator<Item = (&'f str, DataError)> {
+    let start = if part.is_empty() { String::new() } else { format!("{part}/") };
+    let inside =
+        move |name: &&str| name.strip_prefix(&start).is_some_and(|rest| rest.contains('/')) && is_picture(name);
+    let is_empty = |name: &&str| {
+        let below = format!("{name}/");
+        let first = files.names().partition_point(|file| *file < below);
+        !files.names().get(first).is_some_and(|file| file.starts_with(&below))
+    };
+    files.folders().iter().map(String::as_str).filter(inside).filter(is_empty).map(|name| {
+        let fault = Fault::new(Kind::Unsupported, "a picture's file", "a folder", "remove it, or put pictures into it");
+        (name, fault.in_file(&files.path(name)))
+    })
 }
 
 fn same_classes(files: &Files, train: &str, classes: &[&str], test: &str, others: &[&str]) -> Result<(), DataError> {
@@ -199,7 +217,8 @@ fn refuse(
         .map(|(name, error)| format!("{name}: {} where {} was expected", error.fault.found, error.fault.expected));
     let more = if bad.len() > SHOWN { format!("; and {} more", bad.len() - SHOWN) } else { String::new() };
     let shown = shown.collect::<Vec<_>>().join("; ");
-    let found = format!("{} of {count} that cannot be read ({shown}{more})", bad.len());
+    let [unread, count] = [bad.len(), count].map(grouped);
+    let found = format!("{unread} of {count} that cannot be read ({shown}{more})");
     let fix = "mend or remove these files, or leave them out with --skip-bad";
     Err(Fault::new(Kind::Damaged, "a picture in every file of the classes' folders", found, fix).in_file(files.root()))
 }

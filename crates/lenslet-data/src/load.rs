@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* the same files and options give the same data set, notes and skipped files, from the cache or not.
 use crate::cache::Cache;
-use crate::error::{DataError, Fault, Kind};
+use crate::error::{DataError, Fault, Kind, list};
 use crate::find::{self, Format, Found};
 use crate::pictures::check_room;
 use crate::{Dataset, Filter};
@@ -111,6 +111,7 @@ pub fn load_with(what: &str, options: &Options) -> Result<Loaded, DataError> {
     }
     let found = find::find(path, &listing, &mut report)?;
     let data = read(&found, options, &mut report)?;
+    two_classes(&data).map_err(|fault| fault.in_file(path))?;
     let data = fit(data, options, &mut report).map_err(|fault| fault.in_file(path))?;
     if let Some(cache) = cache.filter(|_| found.takes_work())
         && let Err(error) = cache.write(&data, &report)
@@ -131,6 +132,15 @@ pub(crate) fn read(found: &Found, options: &Options, report: &mut Report) -> Res
         Format::Npz(name) => npz::load(files, name, report),
         Format::Folder => folder::load(files, options, report),
     }
+}
+
+/// Refuses data from which nothing can be learnt.
+fn two_classes(data: &Dataset) -> Result<(), Fault> {
+    if data.classes.len() > 1 {
+        return Ok(());
+    }
+    let fix = "give the pictures of each class a label of its own";
+    Err(Fault::new(Kind::Missing, "labels of at least two classes", list(&data.classes), fix))
 }
 
 /// Brings a data set to the channels and the size that are asked for. Formats whose pictures are files of their own have

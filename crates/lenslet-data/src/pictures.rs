@@ -4,7 +4,7 @@
 //! *Invariant:* a worker reads a file, decodes it, resizes it and lets go of the original, so memory holds the result and
 //! one original per core. All pictures end with the same channels and size: a grey one among coloured ones becomes
 //! coloured, but nothing is resized unless a size was asked for.
-use crate::error::{Fault, Kind};
+use crate::error::{Fault, Kind, grouped};
 use crate::image::Decoded;
 use crate::load::{Options, Report};
 use crate::resize::Resizer;
@@ -86,7 +86,7 @@ impl<'o> Pictures<'o> {
             (None, Some([_, height, width])) if from != (height, width) => {
                 let text = |c, h, w| format!("{c}×{h}×{w}");
                 let first = self.size.map_or(String::new(), |[c, h, w]| text(c, h, w));
-                let fix = "bring all pictures to one size before writing the file, or ask for one (--input 3x64x64)";
+                let fix = "bring all pictures to one size, or ask for one (--input 3x64x64)";
                 let expected = format!("a picture of {first} like the first");
                 return Err(Fault::new(Kind::Mismatch, expected, text(channels, from.0, from.1), fix));
             }
@@ -126,6 +126,7 @@ impl<'o> Pictures<'o> {
 /// The note about pictures of another size, if there are any.
 pub(crate) fn note_resized(report: &mut Report, resized: usize, count: usize, [_, height, width]: [usize; 3]) {
     if resized > 0 {
+        let [resized, count] = [resized, count].map(grouped);
         report.note(format!("{resized} of {count} pictures are of another size and were brought to {height}x{width}"));
     }
 }

@@ -3,10 +3,10 @@
 //! *Invariant:* only regular files are read: a pipe or a device may never answer, or never end. How long a file is gets
 //! looked at before its bytes are, and one for which there is no room is refused.
 use crate::error::{DataError, Fault, Kind};
+use crate::memory::free_memory;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use sysinfo::{MemoryRefreshKind, System};
 
 /// Longer picture files are refused: the largest that is decoded has fewer bytes of pixels than three times this.
 pub(crate) const MOST_OF_PICTURE: u64 = 256 << 20;
@@ -68,13 +68,4 @@ fn no_memory(length: u64, free: Option<u64>) -> Fault {
     let fix =
         "see that it is the right file; if so, give a smaller part of the data, or use a machine with more memory";
     Fault::new(Kind::Unsupported, expected, format!("one of {} MiB", length >> 20), fix)
-}
-
-/// Bytes of memory that can still be taken, as far as the system tells: the machine's, or those of the container.
-fn free_memory() -> Option<u64> {
-    let mut system = System::new().ok()?;
-    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let machine = Some(system.available_memory()).filter(|&bytes| bytes > 0);
-    let container = system.cgroup_limits().map(|limits| limits.free_memory);
-    machine.into_iter().chain(container).min()
 }

@@ -15,6 +15,16 @@ pub(super) struct File<'a> {
     leaves: Vec<Leaf<'a>>,
 }
 
+/// A column that is needed.
+pub(super) struct Wanted {
+    pub(super) what: &'static str,
+    /// The ways to it, of which the first that is there counts.
+    pub(super) names: &'static [&'static [&'static str]],
+    pub(super) types: &'static [Physical],
+    /// What its values are, in words.
+    pub(super) values: &'static str,
+}
+
 /// A column that holds values, with the way to it.
 #[derive(Debug)]
 struct Leaf<'a> {
@@ -50,18 +60,21 @@ impl<'a> File<'a> {
     }
 
     /// The index of the first of these columns that is there with a fitting type.
-    pub(super) fn column(&self, wanted: &str, names: &[&[&str]], types: &[Physical]) -> Result<usize, Fault> {
-        let fits = |name: &[&str]| {
-            let fit =
-                |leaf: &Leaf| leaf.path == name && leaf.physical.is_some_and(|physical| types.contains(&physical));
-            self.leaves.iter().position(fit)
-        };
-        names.iter().find_map(|name| fits(name)).ok_or_else(|| {
-            let present: Vec<_> = self.leaves.iter().map(Leaf::to_string).collect();
-            let named = names.iter().map(|name| format!("`{}`", name.join("."))).collect::<Vec<_>>().join(" or ");
-            let fix = format!("rename the column to `{}` and write it with that type", names[0].join("."));
-            Fault::new(Kind::Missing, format!("{wanted} named {named}"), format!("the columns {}", list(&present)), fix)
-        })
+    pub(super) fn column(&self, wanted: &Wanted) -> Result<usize, Fault> {
+        let Wanted { what, names, types, values } = wanted;
+        let of_type = |leaf: &Leaf| leaf.physical.is_some_and(|physical| types.contains(&physical));
+        let fits = |name: &&[&str]| self.leaves.iter().position(|leaf| leaf.path == **name && of_type(leaf));
+        if let Some(index) = names.iter().find_map(fits) {
+            return Ok(index);
+        }
+        if let Some(leaf) = self.leaves.iter().find(|leaf| names.contains(&leaf.path.as_slice())) {
+            let fix = format!("write {values} into it");
+            return Err(Fault::new(Kind::Unsupported, format!("{what} that holds {values}"), leaf.to_string(), fix));
+        }
+        let present: Vec<_> = self.leaves.iter().map(Leaf::to_string).collect();
+        let named = names.iter().map(|name| format!("`{}`", name.join("."))).collect::<Vec<_>>().join(" or ");
+        let fix = format!("rename the column to `{}`, and see that it holds {values}", names[0].join("."));
+        Err(Fault::new(Kind::Missing, format!("{what} named {named}"), format!("the columns {}", list(&present)), fix))
     }
 
     /// The name under which column `index` stands in the table.

@@ -17,13 +17,23 @@ use crate::load::{Options, Report};
 use crate::pictures::{Pictures, note_resized};
 use crate::split::{self, Part};
 use crate::{Dataset, MAX_UNNAMED, Split, names};
-use file::File;
+use file::{File, Wanted};
 use page::Physical;
 
 /// Where pictures may stand: their bytes in a struct, or bare.
-const IMAGE: [&[&str]; 4] = [&["image", "bytes"], &["img", "bytes"], &["image"], &["img"]];
+const PICTURES: Wanted = Wanted {
+    what: "a column of pictures",
+    names: &[&["image", "bytes"], &["img", "bytes"], &["image"], &["img"]],
+    types: &[Physical::Binary],
+    values: "the bytes of picture files",
+};
 /// Of CIFAR-100's two labels the fine one counts.
-const LABEL: [&[&str]; 4] = [&["label"], &["labels"], &["fine_label"], &["target"]];
+const LABELS: Wanted = Wanted {
+    what: "a column of labels",
+    names: &[&["label"], &["labels"], &["fine_label"], &["target"]],
+    types: &[Physical::Int64, Physical::Int32],
+    values: "whole numbers from 0",
+};
 /// Decoded pictures take at most so many times their file's size. Only a dictionary that repeats one picture without
 /// end gets there.
 const MAX_GROWTH: usize = 2_000;
@@ -45,7 +55,7 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
     note_resized(report, resized, train.len() + test.as_ref().map_or(0, Split::len), size);
     let classes = classes.unwrap_or_else(|| {
         let labels = train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
-        names::numbers((labels.max().map_or(0, |&label| label as usize + 1)).max(10))
+        names::numbers(labels.max().map_or(0, |&label| label as usize + 1))
     });
     let divided = test.is_some();
     let test = test.unwrap_or_default();
@@ -79,7 +89,8 @@ fn shards(files: &Files) -> Result<(Vec<&str>, Option<Vec<&str>>), DataError> {
         if let Some(claimed) = numbered_of(shards[0]).filter(|&claimed| claimed != shards.len()) {
             let fix = "fetch the shards that are missing, or remove those of another version";
             let expected = format!("{claimed} shards like {}", shards[0]);
-            return Err(Fault::new(Kind::Missing, expected, list(shards), fix).in_file(files.root()));
+            let found = format!("{} of them ({})", shards.len(), list(shards));
+            return Err(Fault::new(Kind::Missing, expected, found, fix).in_file(files.root()));
         }
     }
     Ok((train, test))
@@ -133,8 +144,8 @@ impl Reader<'_> {
         skipped: &mut Vec<Fault>,
     ) -> Result<(), Fault> {
         let file = File::open(bytes)?;
-        let image = file.column("a column of pictures", &IMAGE, &[Physical::Binary])?;
-        let label = file.column("a column of labels", &LABEL, &[Physical::Int64, Physical::Int32])?;
+        let image = file.column(&PICTURES)?;
+        let label = file.column(&LABELS)?;
         if self.classes.is_none() {
             self.classes = class_names(&file, file.name(label));
         }

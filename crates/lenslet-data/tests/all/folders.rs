@@ -147,7 +147,7 @@ fn pictures_of_any_size_are_resized_as_pillow_does() {
     assert_eq!(error.fault.kind, Kind::Mismatch);
     assert_eq!(
         error.to_string().replace(folder.path(), "DATA"),
-        "DATA/train/b/2.jpg: expected a picture of 3×3×5 like the first, found 3×12×20; bring all pictures to one size before writing the file, or ask for one (--input 3x64x64)"
+        "DATA/train/b/2.jpg: expected a picture of 3×3×5 like the first, found 3×12×20; bring all pictures to one size, or ask for one (--input 3x64x64)"
     );
 }
 
@@ -232,4 +232,39 @@ fn links() {
     std::fs::rename(folder.0.join("photos/owl/3.png"), folder.0.join("elsewhere.png")).unwrap();
     std::os::unix::fs::symlink("../../elsewhere.png", folder.0.join("photos/owl/3.png")).unwrap();
     assert_eq!(loaded(&folder).data, plain);
+}
+
+#[test]
+fn a_folder_that_is_called_like_a_picture() {
+    let folder = undivided("folder-picture");
+    std::fs::create_dir(folder.0.join("photos/cat/x.png")).unwrap();
+    let error = load_with(folder.path(), &SMALL).unwrap_err().to_string();
+    let found = "found 1 of 21 that cannot be read (cat/x.png: a folder where a picture's file was expected)";
+    assert!(error.contains(found), "{error}");
+    let skipped = load_with(folder.path(), &Options { skip_bad: true, ..SMALL }).unwrap().skipped;
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    // One that holds pictures is a part of its class.
+    pictures(&folder, &[("photos/cat/x.png/1.png", "rgb8")]);
+    assert_eq!(load_with(folder.path(), &SMALL).unwrap().data.train.len(), 17);
+}
+
+/// Names in another encoding are on disks that come from elsewhere. Some systems do not have them.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
+    let strange = std::ffi::OsStr::from_bytes(b"caf\xE9");
+    let ends = ": expected a name in UTF-8, found one with bytes that are none; rename it";
+    let folder = undivided("strange-class");
+    std::fs::create_dir(folder.0.join(strange)).unwrap();
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert_eq!(error, format!("{}/caf\u{FFFD}{ends}", folder.path()));
+    let folder = undivided("strange-file");
+    let class = folder.0.join("photos/cat");
+    std::fs::write(class.join(strange), b"").unwrap();
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("(cat/caf\u{FFFD}: one with bytes that are none where a name in UTF-8 was expected)"),
+        "{error}"
+    );
 }

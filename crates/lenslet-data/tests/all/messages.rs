@@ -58,7 +58,7 @@ fn splits() {
     check(
         Folder::new("no-shard").with("train-00000-of-00002.parquet", &named).path(),
         Kind::Missing,
-        "DATA: expected 2 shards like train-00000-of-00002.parquet, found train-00000-of-00002.parquet; fetch the shards that are missing, or remove those of another version",
+        "DATA: expected 2 shards like train-00000-of-00002.parquet, found 1 of them (train-00000-of-00002.parquet); fetch the shards that are missing, or remove those of another version",
     );
     check(
         shard("empty", "refused/empty.parquet").path(),
@@ -80,12 +80,12 @@ fn parquet() {
         (
             "no_image",
             Kind::Missing,
-            "DATA/train.parquet: expected a column of pictures named `image.bytes` or `img.bytes` or `image` or `img`, found the columns `label` (Int64), `score` (of another type); rename the column to `image.bytes` and write it with that type",
+            "DATA/train.parquet: expected a column of pictures named `image.bytes` or `img.bytes` or `image` or `img`, found the columns `label` (Int64), `score` (of another type); rename the column to `image.bytes`, and see that it holds the bytes of picture files",
         ),
         (
             "text_label",
-            Kind::Missing,
-            "DATA/train.parquet: expected a column of labels named `label` or `labels` or `fine_label` or `target`, found the columns `img.bytes` (Binary), `img.path` (Binary), `label` (Binary), `score` (of another type); rename the column to `label` and write it with that type",
+            Kind::Unsupported,
+            "DATA/train.parquet: expected a column of labels that holds whole numbers from 0, found `label` (Binary); write whole numbers from 0 into it",
         ),
         (
             "null_label",
@@ -100,7 +100,7 @@ fn parquet() {
         (
             "mixed",
             Kind::Mismatch,
-            "DATA/train.parquet, row 3 (counted from 0): expected a picture of 1×4×6 like the first, found 3×3×5; bring all pictures to one size before writing the file, or ask for one (--input 3x64x64)",
+            "DATA/train.parquet, row 3 (counted from 0): expected a picture of 1×4×6 like the first, found 3×3×5; bring all pictures to one size, or ask for one (--input 3x64x64)",
         ),
         (
             "brotli",

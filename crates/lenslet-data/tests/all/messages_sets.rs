@@ -66,6 +66,20 @@ fn idx_files() {
     );
 }
 
+/// Of one class there is nothing to learn, whatever the format.
+#[test]
+fn one_class_alone() {
+    let folder = Folder::new("idx-one");
+    for split in ["train", "t10k"] {
+        folder.write(&format!("{split}-images-idx3-ubyte"), &read("sets/idx/t10k-images-idx3-ubyte"));
+        folder.write(&format!("{split}-labels-idx1-ubyte"), &[0, 0, 8, 1, 0, 0, 0, 3, 0, 0, 0]);
+    }
+    assert_eq!(
+        message(folder.path(), folder.path()),
+        "DATA: expected labels of at least two classes, found 0; give the pictures of each class a label of its own"
+    );
+}
+
 /// A name that says Fashion-MNIST has ten classes.
 #[test]
 fn a_label_that_no_class_has() {
