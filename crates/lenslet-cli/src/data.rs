@@ -51,7 +51,7 @@ pub(crate) fn introduce(what: &str, reading: &Reading, wanted: &Wanted) -> Resul
 fn read(what: &str, reading: &Reading, wanted: &Wanted) -> Result<Loaded, Failure> {
     let Wanted { channels, size, filter } = *wanted;
     let cache = cache_folder().filter(|_| !reading.no_cache);
-    let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache };
+    let options = Options { channels, size, filter, skip_bad: reading.skip_bad, cache, memory: None };
     let path = download::path(what)?;
     let mut loaded = match load_with(&path, &options) {
         Err(error) if size.is_none() && error.fault.kind == Kind::Mismatch => some_size(&path, &options)?,

@@ -3,20 +3,10 @@
 use std::path::Path;
 
 use lenslet::Model;
-use sysinfo::{MemoryRefreshKind, System};
+pub(crate) use lenslet::data::free_memory;
 
 use crate::failure::Failure;
 use crate::output::bytes;
-
-/// Bytes of memory that can still be taken, as far as the system tells: the machine's, or those of the container that the
-/// program runs in.
-pub(crate) fn free_memory() -> Option<u64> {
-    let mut system = System::new().ok()?;
-    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let machine = Some(system.available_memory()).filter(|&bytes| bytes > 0);
-    let container = system.cgroup_limits().map(|limits| limits.free_memory);
-    machine.into_iter().chain(container).min()
-}
 
 /// Refuses to ask `model` about `images` images where there is not enough memory for it.
 pub(crate) fn check_memory(model: &Model, images: usize) -> Result<(), Failure> {

@@ -52,7 +52,7 @@ pub(crate) struct Cache {
 }
 
 /// What the pixels were made from and how; equal means that they would be made the same again.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     version: String,
     path: String,
@@ -79,7 +79,7 @@ impl Cache {
     pub(crate) fn of(path: &Path, files: &Files, options: &Options) -> Option<Self> {
         let folder = options.cache.as_ref()?;
         let full = path.canonicalize().ok()?;
-        let Options { channels, size, filter, skip_bad, cache: _ } = options;
+        let Options { channels, size, filter, skip_bad, cache: _, memory: _ } = options;
         let options = format!("{channels:?} {size:?} {filter:?} {skip_bad}");
         let source =
             Source { version: VERSION.into(), path: full.to_string_lossy().into(), options, stamp: files.stamp() };
@@ -92,7 +92,7 @@ impl Cache {
     /// The data set, if the cache has it.
     pub(crate) fn read(&self) -> Option<(Dataset, Report)> {
         self.file.parent().inspect(|folder| sweep(folder));
-        let map = Map::of_cache(&File::open(&self.file).ok()?).ok()?;
+        let map = Map::of_finished(File::open(&self.file).ok()?).ok()?;
         let (header, start) = header(&map)?;
         let layout = Layout::new(&header, start)?;
         if header.source != self.source || layout.end != map.len() || !map.ends_with(MAGIC) {
@@ -116,10 +116,10 @@ impl Cache {
     }
 
     /// Keeps a data set; the error is a sentence for people.
-    pub(crate) fn write(self, data: &Dataset, report: &Report) -> Result<(), String> {
+    pub(crate) fn write(&self, data: &Dataset, report: &Report) -> Result<(), String> {
         let Self { file, source } = self;
         let folder = file.parent().unwrap_or(Path::new("."));
-        write(folder, &file, source, data, report).map_err(|error| {
+        write(folder, file, source.clone(), data, report).map_err(|error| {
             format!(
                 "the decoded pictures could not be kept in {} ({error}): they are decoded anew each time",
                 folder.display()

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub enum Kind {
     /// A file, a folder, a split or a column is not there.
     Missing,
-    /// The operating system could not read the file.
+    /// The operating system could not read the file, or write one of its own.
     Unreadable,
     /// Nothing that Lenslet knows, or several data sets where one is asked for.
     Unrecognised,

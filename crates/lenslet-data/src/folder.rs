@@ -55,14 +55,16 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
     let mut bad: Vec<_> =
         [Some(train.unwrap_or("")), test].into_iter().flatten().flat_map(|p| empty(files, p)).collect();
     let count = bad.len() + pictures.len() + tested.len();
-    let [mut train, mut test] = [Pictures::new(options, None), Pictures::new(options, None)];
+    let here = |fault: Fault| fault.in_file(files.root());
+    let mut train = Pictures::new(options, None);
     let train_labels = read(files, &pictures, &mut train, &mut bad)?;
-    test.size = train.size;
+    // Asked for memory now, it gets a share of what the first has left.
+    let mut test = Pictures::new(options, train.size);
     let test_labels = read(files, &tested, &mut test, &mut bad)?;
     bad.sort_by_key(|(name, _)| *name);
     refuse(files, options, report, &bad, count)?;
     if test.size != train.size {
-        train.become_coloured();
+        train.become_coloured().map_err(here)?;
     }
     for (labels, part) in [(&train_labels, "to learn from"), (&test_labels, "to be tested on")] {
         all_classes(files, &classes, labels, part)?;
@@ -76,8 +78,8 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
         channels,
         height,
         width,
-        train: Split { images: train.pixels.into(), labels: train_labels },
-        test: Split { images: test.pixels.into(), labels: test_labels },
+        train: Split { images: train.pixels.into_pixels().map_err(here)?, labels: train_labels },
+        test: Split { images: test.pixels.into_pixels().map_err(here)?, labels: test_labels },
     })
 }
 

@@ -7,8 +7,9 @@
 //! `load` is the way in: `find` says which format and which of the files, `cache` keeps what was decoded. One file per
 //! format: [`mod@shapes`] (drawn here), `parquet/` (Hugging Face shards), `cifar_python` (with `pickle`), `cifar_binary`,
 //! `idx`, `npz` (with `npy`) and `folder` (pictures by class). All read from `files`, a named set of files on disk or, out
-//! of an `archive`, in memory; `whole` alone reads files from disk. `image/` decodes picture files, `resize` has Pillow's filters, `split` divides what is not divided,
-//! `error` makes the words. `map`, which maps a file of the cache into memory, holds the only unsafe code.
+//! of an `archive`, in memory; `whole` alone reads files from disk. `image/` decodes picture files, `resize` has Pillow's
+//! filters, `split` divides what is not divided, `error` makes the words. `store` holds what was decoded, in memory or, where
+//! `memory` is short, in a file. `map`, which maps a file into memory, holds the only unsafe code.
 #![deny(unsafe_code)]
 
 mod archive;
@@ -37,6 +38,7 @@ mod pixels;
 mod resize;
 pub mod shapes;
 mod split;
+mod store;
 pub mod survey;
 mod whole;
 
@@ -138,7 +140,7 @@ impl Dataset {
         let plane = self.height * self.width;
         let convert = |split: Split| {
             let images: Vec<u8> = match (self.channels, channels) {
-                (1, 3) => pictures::coloured(&split.images, plane),
+                (1, 3) => store::coloured(&split.images, plane),
                 (3, 1) => {
                     split.images.chunks_exact(3 * plane).flat_map(|picture| image::grey(picture, plane)).collect()
                 }

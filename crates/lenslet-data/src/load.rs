@@ -4,7 +4,7 @@
 use crate::cache::Cache;
 use crate::error::{DataError, Fault, Kind, list};
 use crate::find::{self, Format, Found};
-use crate::pictures::check_room;
+use crate::store::check_room;
 use crate::{Dataset, Filter};
 use crate::{cifar_binary, cifar_python, folder, idx, npz, parquet, shapes};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct Options {
     pub skip_bad: bool,
     /// Where decoded data sets are kept, if anywhere; [`cache_folder`](crate::cache_folder) is the usual place.
     pub cache: Option<PathBuf>,
+    /// How many bytes of a split's decoded pictures are held in memory; nothing for half of what is free. What is more goes
+    /// to a file and is mapped. The data set is the same.
+    pub memory: Option<usize>,
 }
 
 /// A data set, and what there is to say about how it came about.
@@ -113,10 +116,16 @@ pub fn load_with(what: &str, options: &Options) -> Result<Loaded, DataError> {
     let data = read(&found, options, &mut report)?;
     two_classes(&data).map_err(|fault| fault.in_file(path))?;
     let data = fit(data, options, &mut report).map_err(|fault| fault.in_file(path))?;
-    if let Some(cache) = cache.filter(|_| found.takes_work())
-        && let Err(error) = cache.write(&data, &report)
-    {
-        report.note(error);
+    if let Some(cache) = cache.filter(|_| found.takes_work()) {
+        match cache.write(&data, &report) {
+            Err(error) => report.note(error),
+            // What memory did not hold is on the disk twice now; the cache's file is the one to stay.
+            Ok(()) if data.train.images.is_mapped() || data.test.images.is_mapped() => {
+                let (data, report) = cache.read().unwrap_or((data, report));
+                return Ok(loaded(data, report));
+            }
+            Ok(()) => {}
+        }
     }
     Ok(loaded(data, report))
 }

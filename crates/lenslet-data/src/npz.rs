@@ -6,7 +6,7 @@
 use crate::archive::{most_of, unzip, within};
 use crate::error::{DataError, Fault, Kind, list};
 use crate::files::Files;
-use crate::load::Report;
+use crate::load::{Options, Report};
 use crate::npy::{self, Array};
 use crate::split::{self, Part};
 use crate::{Dataset, Split, names};
@@ -71,7 +71,7 @@ pub(crate) fn read(bytes: &[u8], report: &mut Report) -> Result<Dataset, Fault> 
         return Ok(data);
     }
     report.note(split::NOTE);
-    split::divide(data)
+    split::divide(data, &Options::default())
 }
 
 /// An array's name without `.npy`.

@@ -1,13 +1,14 @@
 //! Pictures that are files of their own, on their way into a data set: decoded on all cores, brought to one size, kept in
 //! order.
 //!
-//! *Invariant:* a worker reads a file, decodes it, resizes it and lets go of the original, so memory holds the result and
-//! one original per core. All pictures end with the same channels and size: a grey one among coloured ones becomes
-//! coloured, but nothing is resized unless a size was asked for.
+//! *Invariant:* a worker reads a file, decodes it, resizes it and lets go of the original, so memory holds one original per
+//! core and the result, which goes to a file where it is too large (see `store`). All pictures end with the same channels
+//! and size: a grey one among coloured ones becomes coloured, but nothing is resized unless a size was asked for.
 use crate::error::{Fault, Kind, grouped};
 use crate::image::Decoded;
 use crate::load::{Options, Report};
 use crate::resize::Resizer;
+use crate::store::{Store, coloured};
 use rayon::prelude::*;
 
 /// Pictures decoded at a time, in bytes.
@@ -18,7 +19,7 @@ pub(crate) struct Pictures<'o> {
     options: &'o Options,
     /// That of all of them, by the first.
     pub(crate) size: Option<[usize; 3]>,
-    pub(crate) pixels: Vec<u8>,
+    pub(crate) pixels: Store<'o>,
     /// How many bytes they may come to.
     pub(crate) most: usize,
     /// How many of them had another size.
@@ -34,7 +35,7 @@ struct Fitted {
 
 impl<'o> Pictures<'o> {
     pub(crate) fn new(options: &'o Options, size: Option<[usize; 3]>) -> Self {
-        Self { options, size, pixels: Vec::new(), most: usize::MAX, resized: 0 }
+        Self { options, size, pixels: Store::new(options), most: usize::MAX, resized: 0 }
     }
 
     /// Appends pictures 0 to `count`; `bad` says whether to go on after one that is none, with its number.
@@ -55,7 +56,7 @@ impl<'o> Pictures<'o> {
             let decoded: Vec<_> = (next..next + here).into_par_iter().map(fitted).collect();
             for (i, picture) in (next..).zip(decoded) {
                 match picture {
-                    Ok(picture) => self.push(picture),
+                    Ok(picture) => self.push(picture).map_err(|fault| at(i, fault))?,
                     Err(error) => bad(i, error)?,
                 }
             }
@@ -64,14 +65,13 @@ impl<'o> Pictures<'o> {
         Ok(())
     }
 
-    /// Refuses pictures that come to more bytes than there may be, or than there is memory for.
+    /// Refuses pictures that come to more bytes than there may be, or than there is room for.
     fn make_room(&mut self, bytes: usize) -> Result<(), Fault> {
         if self.pixels.len().saturating_add(bytes) > self.most {
             let found = format!("pictures that unfold to more than {} bytes", self.most);
             return Err(Fault::damaged("a file of pictures", found));
         }
-        check_room(bytes)?;
-        self.pixels.try_reserve(bytes).map_err(|_| too_large(bytes))
+        self.pixels.reserve(bytes)
     }
 
     fn fit(&self, decoded: Decoded) -> Result<Fitted, Fault> {
@@ -101,25 +101,26 @@ impl<'o> Pictures<'o> {
         Ok(Fitted { size: [channels, to.0, to.1], planes: resized, resized: true })
     }
 
-    fn push(&mut self, Fitted { size, planes, resized }: Fitted) {
+    fn push(&mut self, Fitted { size, planes, resized }: Fitted) -> Result<(), Fault> {
         self.resized += usize::from(resized);
         let [channels, height, width] = *self.size.get_or_insert(size);
         match (channels, size[0]) {
-            (3, 1) => self.pixels.extend(coloured(&planes, height * width)),
+            (3, 1) => self.pixels.extend(&coloured(&planes, height * width)),
             (1, 3) => {
-                self.become_coloured();
-                self.pixels.extend(planes);
+                self.become_coloured()?;
+                self.pixels.extend(&planes)
             }
-            _ => self.pixels.extend(planes),
+            _ => self.pixels.extend(&planes),
         }
     }
 
     /// Gives grey pictures three equal channels.
-    pub(crate) fn become_coloured(&mut self) {
+    pub(crate) fn become_coloured(&mut self) -> Result<(), Fault> {
         if let Some([channels @ 1, height, width]) = &mut self.size {
             *channels = 3;
-            self.pixels = coloured(&self.pixels, *height * *width);
+            self.pixels.become_coloured(*height * *width)?;
         }
+        Ok(())
     }
 }
 
@@ -129,21 +130,4 @@ pub(crate) fn note_resized(report: &mut Report, resized: usize, count: usize, [_
         let [resized, count] = [resized, count].map(grouped);
         report.note(format!("{resized} of {count} pictures are of another size and were brought to {height}x{width}"));
     }
-}
-
-/// Refuses pictures for which there is surely no memory. Some systems promise more than they have, so there is a limit.
-pub(crate) fn check_room(bytes: usize) -> Result<(), Fault> {
-    const MOST: usize = 1 << 40;
-    if bytes > MOST || Vec::<u8>::new().try_reserve_exact(bytes).is_err() { Err(too_large(bytes)) } else { Ok(()) }
-}
-
-fn too_large(bytes: usize) -> Fault {
-    let found = format!("pictures of {} MiB", bytes >> 20);
-    let fix = "ask for a smaller size, such as --input 3x64x64";
-    Fault::new(Kind::Mismatch, "pictures for which there is memory", found, fix)
-}
-
-/// Grey planes three times each.
-pub(crate) fn coloured(planes: &[u8], plane: usize) -> Vec<u8> {
-    planes.chunks_exact(plane).flat_map(|grey| [grey, grey, grey]).flatten().copied().collect()
 }

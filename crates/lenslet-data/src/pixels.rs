@@ -36,6 +36,11 @@ impl Pixels {
         Place::Mapped(map.clone(), range).into()
     }
 
+    /// Whether they lie in a file.
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.place, Place::Mapped(..))
+    }
+
     /// The order of the pictures that `find` finds, which is asked once.
     pub(crate) fn order(&self, find: impl FnOnce() -> Vec<u32>) -> &[u32] {
         self.order.get_or_init(find)

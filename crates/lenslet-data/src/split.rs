@@ -4,6 +4,8 @@
 //! *Invariant:* the draw takes a fifth of each class, at least one picture, and is a function of the pictures' order
 //! alone: the same on every machine, whatever is done with the data later.
 use crate::error::{Fault, Kind};
+use crate::load::Options;
+use crate::store::Store;
 use crate::{Dataset, Split};
 
 /// What a part of a data set is for.
@@ -72,19 +74,18 @@ pub(crate) fn too_few(class: &str) -> Fault {
 }
 
 /// Divides a data set that has all its pictures in `train`.
-pub(crate) fn divide(data: Dataset) -> Result<Dataset, Fault> {
+pub(crate) fn divide(data: Dataset, options: &Options) -> Result<Dataset, Fault> {
     let tested =
         draw(&data.train.labels, data.classes.len()).map_err(|class| too_few(&data.classes[class as usize]))?;
     let part = |wanted: bool| {
-        let mut split = Split::default();
-        let mut images = Vec::new();
-        for i in (0..data.train.len()).filter(|&i| tested[i] == wanted) {
-            images.extend_from_slice(data.train.image(i));
-            split.labels.push(data.train.labels[i]);
-        }
-        Split { images: images.into(), ..split }
+        let chosen = || (0..data.train.len()).filter(|&i| tested[i] == wanted);
+        let mut images = Store::new(options);
+        images.reserve(chosen().count() * data.channels * data.height * data.width)?;
+        chosen().try_for_each(|i| images.extend(data.train.image(i)))?;
+        let labels = chosen().map(|i| data.train.labels[i]).collect();
+        Ok(Split { images: images.into_pixels()?, labels })
     };
-    let (train, test) = (part(false), part(true));
+    let (train, test) = (part(false)?, part(true)?);
     Ok(Dataset { train, test, ..data })
 }
 

@@ -41,17 +41,18 @@ const MAX_GROWTH: usize = 2_000;
 pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Result<Dataset, DataError> {
     let (train, test) = shards(files)?;
     let mut reader = Reader { files, options, report, size: None, classes: None, resized: 0 };
-    let mut train = reader.split(&train)?;
-    let mut test = test.map(|test| reader.split(&test)).transpose()?;
-    let (size, classes, resized) = (reader.size.unwrap_or_default(), reader.classes, reader.resized);
-    // A coloured picture in one of the splits makes all of them coloured.
-    for (split, own) in [Some(&mut train), test.as_mut()].into_iter().flatten() {
-        if *own != size {
-            split.images = crate::pictures::coloured(&split.images, size[1] * size[2]).into();
-        }
+    let (mut train, train_labels) = reader.split(&train)?;
+    let test = test.map(|test| reader.split(&test)).transpose()?;
+    let (size, classes, resized) = (reader.size, reader.classes, reader.resized);
+    let here = |fault: Fault| fault.in_file(files.root());
+    // A coloured picture among those to be tested on makes all of them coloured.
+    if train.size != size {
+        train.become_coloured().map_err(here)?;
     }
-    let [channels, height, width] = size;
-    let (train, test) = (train.0, test.map(|test| test.0));
+    let size @ [channels, height, width] = size.unwrap_or_default();
+    let split = |pictures: Pictures, labels| Ok(Split { images: pictures.pixels.into_pixels()?, labels });
+    let train = split(train, train_labels).map_err(here)?;
+    let test = test.map(|(test, labels)| split(test, labels)).transpose().map_err(here)?;
     note_resized(report, resized, train.len() + test.as_ref().map_or(0, Split::len), size);
     let classes = classes.unwrap_or_else(|| {
         let labels = train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
@@ -64,7 +65,7 @@ pub(crate) fn load(files: &Files, options: &Options, report: &mut Report) -> Res
         return Ok(data);
     }
     report.note(split::NOTE);
-    split::divide(data).map_err(|fault| fault.in_file(files.root()))
+    split::divide(data, options).map_err(here)
 }
 
 /// The shards to learn from and those to be tested on, all of them; if no name speaks of a split, all are to learn from.
@@ -112,9 +113,9 @@ struct Reader<'o> {
     resized: usize,
 }
 
-impl Reader<'_> {
-    /// The rows of some shards, and the size of their pictures.
-    fn split(&mut self, shards: &[&str]) -> Result<(Split, [usize; 3]), DataError> {
+impl<'o> Reader<'o> {
+    /// The pictures and labels of some shards.
+    fn split(&mut self, shards: &[&str]) -> Result<(Pictures<'o>, Vec<u32>), DataError> {
         let mut pictures = Pictures::new(self.options, self.size);
         let mut labels = Vec::new();
         for name in shards {
@@ -133,7 +134,7 @@ impl Reader<'_> {
         };
         self.size = Some(size);
         self.resized += pictures.resized;
-        Ok((Split { images: pictures.pixels.into(), labels }, size))
+        Ok((pictures, labels))
     }
 
     fn shard(

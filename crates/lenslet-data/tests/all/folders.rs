@@ -10,6 +10,7 @@ const SMALL: Options = Options {
     filter: lenslet_data::Filter::Bilinear,
     skip_bad: false,
     cache: None,
+    memory: None,
 };
 
 /// Writes pictures of the fixtures, all of 3×5, under these names.
