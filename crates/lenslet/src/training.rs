@@ -347,7 +347,8 @@ impl Trainer {
 
     /// How good the weights are on `images`.
     pub fn evaluate(&mut self, images: &Split, normalization: &Normalization) -> Evaluation {
-        evaluate(&mut self.inference, &mut self.pool, &self.weights, images, normalization)
+        let all = self.evaluate_while(images, normalization, |_, _| ControlFlow::Continue(()));
+        all.expect("nothing ends it early")
     }
 
     /// The same; `see` gets each image's number and logits, in an order of its own, and may end it early, which gives none.
@@ -445,18 +446,7 @@ pub fn training_graph(
     Ok(graph)
 }
 
-/// How good `weights` are on `images`.
-pub fn evaluate(
-    inference: &mut Inference,
-    pool: &mut Pool,
-    weights: &Weights,
-    images: &Split,
-    normalization: &Normalization,
-) -> Evaluation {
-    let all = evaluate_while(inference, pool, weights, images, normalization, |_, _| ControlFlow::Continue(()));
-    all.expect("nothing ends it early")
-}
-
+/// How good `weights` are on `images`; none if `see` ends it early.
 pub(crate) fn evaluate_while(
     inference: &mut Inference,
     pool: &mut Pool,

@@ -12,9 +12,8 @@ pub(super) fn needed(trainer: &Trainer, data: &Dataset, batch: usize) -> Memory 
     Memory::new(trainer, batch, data.train.len(), data.test.len())
 }
 
-/// Why `free` bytes are too few, and what would do; nothing if they are enough.
-pub(super) fn lacking(trainer: &Trainer, data: &Dataset, batch: usize, free: u64) -> Option<String> {
-    let total = needed(trainer, data, batch).total();
+/// Why `free` bytes are too few for `total`, which batches of `batch` take, and what would do; nothing if they are enough.
+pub(super) fn lacking(trainer: &Trainer, data: &Dataset, batch: usize, total: u64, free: u64) -> Option<String> {
     if total <= free {
         return None;
     }
@@ -42,8 +41,8 @@ mod tests {
         let trainer = Trainer::new(&Lesson::new(), Shape::image(3, 32, 32), 10, Settings::default(), 1);
         let trainer = trainer.expect("the sizes fit");
         let total = |batch| needed(&trainer, &data, batch).total();
-        assert_eq!(lacking(&trainer, &data, 64, total(64)), None);
-        let advice = |free| lacking(&trainer, &data, 64, free).expect("it is too little");
+        assert_eq!(lacking(&trainer, &data, 64, total(64), total(64)), None);
+        let advice = |free| lacking(&trainer, &data, 64, total(64), free).expect("it is too little");
         assert!(advice(total(32)).contains("mend it: a smaller batch: --batch 32 takes"), "{}", advice(total(32)));
         assert!(advice(1000).ends_with("mend it: a smaller network or --input, or a machine with more memory"));
     }

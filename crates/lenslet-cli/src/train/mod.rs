@@ -139,7 +139,8 @@ impl<'a> Run<'a> {
         let trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads);
         let mut trainer = trainer.map_err(|error| other_network(options, error))?;
         let free = machine::free_memory().unwrap_or(u64::MAX);
-        if let Some(lacking) = memory::lacking(&trainer, &data, settings.batch, free) {
+        let total = memory::needed(&trainer, &data, settings.batch).total();
+        if let Some(lacking) = memory::lacking(&trainer, &data, settings.batch, total, free) {
             return Err(Failure::Mend(lacking));
         }
         let data_hash = fingerprint(&data);

@@ -208,7 +208,7 @@ impl<'a> Rehearsal<'a> {
             return self.say("memory", &format!("Training takes {parts}. How much is free is not known here."));
         };
         self.say("memory", &format!("Training takes {parts}. {} are free.", bytes(free)))?;
-        report.failures.extend(memory::lacking(trainer, &self.data, self.settings.batch, free));
+        report.failures.extend(memory::lacking(trainer, &self.data, self.settings.batch, memory.total(), free));
         Ok(())
     }
 
