@@ -4,8 +4,11 @@
 //! takes which unit is free, what a unit does is not: a whole step's parts are cut by the plan, a slot's tiles go in order.
 //! Invariant: a legal plan (checked when the executor is made) is all that memory safety rests on.
 
-use lenslet_graph::Role;
-use lenslet_graph::plan::{Kernel, Move, Operand, Place, Plan, Step, check};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lenslet_graph::plan::{Kernel, Move, Operand, Options, Place, Plan, Step, check};
+use lenslet_graph::{Graph, Role};
 
 use crate::kernels::{self, Call, Input, Tile};
 use crate::memory::{self, At, Memory, Views};
@@ -27,6 +30,7 @@ pub struct Executor {
     memory: Memory,
     stages: Vec<Stage>,
     threads: usize,
+    timed: bool,
     /// Rows of images on their way into lanes, a block per thread.
     rows: Vec<std::sync::Mutex<Vec<f32>>>,
 }
@@ -48,6 +52,8 @@ struct Wave {
 struct Task {
     step: Step,
     tables: Tables,
+    /// Time spent on it, in nanoseconds over all threads, if the executor is timed.
+    spent: AtomicU64,
 }
 
 /// What a kernel needs to know about sizes, worked out beforehand.
@@ -72,6 +78,12 @@ fn row_len(plan: &Plan) -> usize {
 }
 
 impl Executor {
+    /// A graph planned for batches of this size, on this machine.
+    pub fn for_batch(graph: &Graph, batch: usize, threads: usize) -> Self {
+        let isa = Isa::for_batch(batch);
+        Self::new(Plan::new(graph, Options { batch, lanes: isa.lanes() }), isa, threads)
+    }
+
     /// An executor on the best instruction set of this machine, for a pool of `threads`.
     ///
     /// # Panics
@@ -85,12 +97,27 @@ impl Executor {
         let stages = plan.stages.iter().map(Stage::new).collect();
         let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
-        Self { plan, isa, memory, stages, threads, rows }
+        Self { plan, isa, memory, stages, threads, timed: false, rows }
     }
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// From now on each run's time is added up step by step; `false` ends that. It costs a little time itself.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.timed = timed;
+        self.tasks().for_each(|task| task.spent.store(0, Ordering::Relaxed));
+    }
+
+    /// The plan's steps in order, each with the time that all threads together have spent on it.
+    pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
+        self.tasks().map(|task| (&task.step, Duration::from_nanos(task.spent.load(Ordering::Relaxed))))
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.stages.iter().flat_map(|stage| stage.waves.iter().flat_map(|wave| &wave.tasks).chain(&stage.tile))
     }
 
     /// Runs the plan once: images and labels from `feed`, `parameters` one behind the other as in the plan, and the seed
@@ -102,6 +129,7 @@ impl Executor {
         assert!(pool.threads() <= self.threads, "each thread needs its own scratch memory");
         let run = Run {
             isa: self.isa,
+            timed: self.timed,
             plan: &self.plan,
             rows: &self.rows,
             views: self.memory.views(parameters),
@@ -113,7 +141,8 @@ impl Executor {
             for wave in &stage.waves {
                 pool.run(wave.units.len(), &|unit, _| {
                     let (task, part) = wave.units[unit];
-                    run.whole(&wave.tasks[task], part);
+                    let task = &wave.tasks[task];
+                    run.timing(task, || run.whole(task, part));
                 });
             }
             if !stage.tile.is_empty() {
@@ -156,7 +185,7 @@ impl Stage {
 }
 
 fn tasks(steps: &[Step]) -> Vec<Task> {
-    steps.iter().map(|step| Task { step: step.clone(), tables: Tables::new(step) }).collect()
+    steps.iter().map(|step| Task { step: step.clone(), tables: Tables::new(step), spent: AtomicU64::new(0) }).collect()
 }
 
 /// Numbers of a sum over slots that one part adds up.
@@ -199,6 +228,7 @@ impl Tables {
 /// One run of the plan, shared by the threads.
 struct Run<'a> {
     isa: Isa,
+    timed: bool,
     plan: &'a Plan,
     rows: &'a [std::sync::Mutex<Vec<f32>>],
     views: Views<'a>,
@@ -208,6 +238,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Does a piece of a task's work, and adds its time to the task's if that is asked for.
+    fn timing(&self, task: &Task, work: impl FnOnce()) {
+        if !self.timed {
+            return work();
+        }
+        let begin = Instant::now();
+        work();
+        task.spent.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+
     /// The stage's tile work for all tiles of one slot.
     fn slot(&self, stage: &Stage, slot: usize, thread: usize) {
         let at = At { tile: 0, slot, thread };
@@ -218,7 +258,7 @@ impl Run<'_> {
         for tile in self.plan.slot_tiles(slot) {
             let at = At { tile, ..at };
             for task in &stage.tile {
-                self.tile(task, at);
+                self.timing(task, || self.tile(task, at));
             }
         }
     }

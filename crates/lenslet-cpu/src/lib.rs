@@ -8,9 +8,11 @@
 mod executor;
 mod kernels;
 mod memory;
+mod peak;
 mod simd;
 mod tiles;
 
 pub use executor::{Executor, Feed, bytes};
+pub use peak::peak;
 pub use simd::Isa;
 pub use tiles::Pool;

@@ -3,9 +3,8 @@
 //! The step is run again on the same batch with every value kept, and values are looked at in the order in which they are
 //! computed. It costs memory and time that nobody minds when training has just failed.
 
-use lenslet_cpu::{Executor, Feed, Isa, Pool};
+use lenslet_cpu::{Executor, Feed, Pool};
 use lenslet_graph::ops::Meaning;
-use lenslet_graph::plan::{Options, Plan};
 use lenslet_graph::{Graph, NodeId, Role};
 
 use crate::Weights;
@@ -27,8 +26,7 @@ pub(crate) fn first_not_finite(
     let mut graph = graph.clone();
     let kept: Vec<NodeId> = graph.ids().filter(|id| live[id.index()]).collect();
     graph.outputs = kept.iter().map(|&id| (Role::Value(id), id)).collect();
-    let isa = Isa::detect();
-    let mut executor = Executor::new(Plan::new(&graph, Options { batch, lanes: isa.lanes() }), isa, pool.threads());
+    let mut executor = Executor::for_batch(&graph, batch, pool.threads());
     executor.run(pool, weights.all(), feed, seed, step);
     let culprit = kept.into_iter().find(|&id| !is_finite(&executor, &graph, id, batch));
     culprit.map_or_else(|| "an unknown place".to_owned(), |id| describe(&graph, id))

@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use lenslet_cpu::{Executor, Feed, Isa, Pool};
-use lenslet_graph::plan::{Options, Plan};
+use lenslet_cpu::{Executor, Feed, Pool};
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
 use crate::{Error, Weights};
@@ -57,11 +56,8 @@ impl Inference {
         let mut logits = vec![0.0; self.classes];
         for first in (0..images).step_by(BATCH) {
             let batch = BATCH.min(images - first);
-            let executor = self.executors.entry(batch).or_insert_with(|| {
-                let isa = Isa::detect();
-                let plan = Plan::new(&self.graph, Options { batch, lanes: isa.lanes() });
-                Executor::new(plan, isa, pool.threads())
-            });
+            let executor =
+                self.executors.entry(batch).or_insert_with(|| Executor::for_batch(&self.graph, batch, pool.threads()));
             executor.run(pool, weights.all(), &From { feed, first }, 0, 0);
             for image in 0..batch {
                 executor.image(&Role::Logits, image, &mut logits);

@@ -52,10 +52,10 @@ impl Memory {
 /// Bytes of the plans that so many images in batches of `batch` need: one for the whole batches, and one for the rest. What a
 /// batch size needs is kept.
 pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, threads: usize) -> u64 {
-    let lanes = Isa::detect().lanes();
     let sizes = BTreeSet::from([batch.min(images), images % batch]);
     let plans = sizes.into_iter().filter(|&size| size > 0);
-    plans.map(|batch| bytes(&Plan::new(graph, Options { batch, lanes }), threads)).sum()
+    let lanes = |batch| Isa::for_batch(batch).lanes();
+    plans.map(|batch| bytes(&Plan::new(graph, Options { batch, lanes: lanes(batch) }), threads)).sum()
 }
 
 /// Steps as they will go.

@@ -10,10 +10,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use lenslet_cpu::{Executor, Feed, Isa, Pool};
+use lenslet_cpu::{Executor, Feed, Pool};
 use lenslet_data::Split;
 use lenslet_graph::differentiate::differentiate;
-use lenslet_graph::plan::{Options, Plan};
 use lenslet_graph::record::add_cross_entropy;
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
@@ -296,10 +295,7 @@ impl Trainer {
     /// [`NotFinite`] when the loss or a gradient is no number; the weights stay as they were.
     pub fn step(&mut self, feed: &dyn Feed, batch: usize, rate: f32) -> Result<f32, NotFinite> {
         let Self { executors, graph, pool, weights, optimizer, settings, learning, .. } = self;
-        let executor = executors.entry(batch).or_insert_with(|| {
-            let isa = Isa::detect();
-            Executor::new(Plan::new(graph, Options { batch, lanes: isa.lanes() }), isa, pool.threads())
-        });
+        let executor = executors.entry(batch).or_insert_with(|| Executor::for_batch(graph, batch, pool.threads()));
         executor.run(pool, weights.all(), feed, settings.seed, self.step);
         let loss = executor.whole(&Role::Loss).expect("a training graph has a loss")[0];
         let norm = if loss.is_finite() { gradient_norm(executor, weights) } else { f64::NAN };

@@ -1,9 +1,8 @@
 //! Whole training graphs on the CPU backend against the interpreter in f64: sizes that fill no vector, batches that fill no
 //! tile, dense layers on rows, a shared layer, dropout.
 
-use lenslet::cpu::{Executor, Feed, Isa, Pool};
+use lenslet::cpu::{Executor, Feed, Pool};
 use lenslet::graph::interpret::interpret;
-use lenslet::graph::plan::{Options, Plan};
 use lenslet::graph::tensor::Tensor;
 use lenslet::graph::{Role, graph};
 use lenslet::prelude::*;
@@ -73,9 +72,8 @@ proptest! {
         let weights = Weights::new(&graph, seed);
         let data = batch_of(batch, image, classes, seed);
 
-        let isa = Isa::detect();
         let mut pool = Pool::new(2);
-        let mut executor = Executor::new(Plan::new(&graph, Options { batch, lanes: isa.lanes() }), isa, pool.threads());
+        let mut executor = Executor::for_batch(&graph, batch, pool.threads());
         executor.run(&mut pool, weights.all(), &data, seed, 7);
 
         let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), seed, 7);

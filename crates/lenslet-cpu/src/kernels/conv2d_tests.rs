@@ -185,7 +185,7 @@ fn activations_are_applied() {
     let order = Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1] };
     let geometry = conv2d::Geometry::forward(&layer, case.image, case.output);
     let mut random = Random::new(8);
-    let (x, weight) = (tensor(&mut random, case.image, 9), tensor(&mut random, layer.weight_shape(2), 1));
+    let (x, weight) = (tensor(&mut random, case.image, 16), tensor(&mut random, layer.weight_shape(2), 1));
     let (x, weight): (Vec<f32>, Vec<f32>) =
         (x.data().iter().map(|&x| x as f32).collect(), weight.data().iter().map(|&x| x as f32).collect());
     let weight = packed(&order, &weight);

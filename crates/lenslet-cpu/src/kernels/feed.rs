@@ -1,4 +1,7 @@
 //! Between images and lanes: a batch comes and goes image after image, and is worked on lane by lane.
+//!
+//! Either way is the transposition of a matrix with one side as long as a vector: blocks of vectors in registers, and
+//! what is left number by number.
 
 use crate::simd::{Kernel, Lanes};
 
@@ -13,11 +16,18 @@ impl Kernel for FromRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, _: S) {
-        let len = self.lanes.len() / S::N;
-        for (i, vector) in self.lanes.chunks_exact_mut(S::N).enumerate() {
+    fn run<S: Lanes>(self, simd: S) {
+        let Self { rows, lanes } = self;
+        let len = lanes.len() / S::N;
+        assert!(rows.len() >= len * S::N);
+        let blocks = len - len % S::N;
+        for i in (0..blocks).step_by(S::N) {
+            // SAFETY: there are N rows of `len` numbers and `len` vectors, and i + N does not exceed `len`.
+            unsafe { simd.transpose(rows.as_ptr().add(i), len, lanes.as_mut_ptr().add(i * S::N), S::N) };
+        }
+        for (i, vector) in lanes.chunks_exact_mut(S::N).enumerate().skip(blocks) {
             for (lane, value) in vector.iter_mut().enumerate() {
-                *value = self.rows[lane * len + i];
+                *value = rows[lane * len + i];
             }
         }
     }
@@ -33,11 +43,42 @@ impl Kernel for ToRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, _: S) {
-        let len = self.lanes.len() / S::N;
-        for (i, vector) in self.lanes.chunks_exact(S::N).enumerate() {
+    fn run<S: Lanes>(self, simd: S) {
+        let Self { lanes, rows } = self;
+        let len = lanes.len() / S::N;
+        assert!(rows.len() >= len * S::N);
+        let blocks = len - len % S::N;
+        for i in (0..blocks).step_by(S::N) {
+            // SAFETY: as for the other direction.
+            unsafe { simd.transpose(lanes.as_ptr().add(i * S::N), S::N, rows.as_mut_ptr().add(i), len) };
+        }
+        for (i, vector) in lanes.chunks_exact(S::N).enumerate().skip(blocks) {
             for (lane, value) in vector.iter().enumerate() {
-                self.rows[lane * len + i] = *value;
+                rows[lane * len + i] = *value;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::Machine;
+
+    /// Into lanes number by number, as said above, and back again.
+    #[test]
+    fn every_number_finds_its_lane() {
+        for machine in Machine::vectors() {
+            let lanes = machine.lanes();
+            for len in [1, 7, 8, 16, 50] {
+                let rows: Vec<f32> = (0..len * lanes).map(|i| i as f32).collect();
+                let mut vectors = vec![0.0; rows.len()];
+                machine.run(FromRows { rows: &rows, lanes: &mut vectors });
+                let expected = |i: usize| rows[i % lanes * len + i / lanes];
+                assert!(vectors.iter().enumerate().all(|(i, &x)| x == expected(i)), "{machine:?}, {len} values");
+                let mut back = vec![0.0; rows.len()];
+                machine.run(ToRows { lanes: &vectors, rows: &mut back });
+                assert_eq!(rows, back, "{machine:?}, {len} values");
             }
         }
     }

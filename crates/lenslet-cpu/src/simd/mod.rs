@@ -10,11 +10,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use avx512::Avx512;
 use portable::Portable;
 pub(crate) use scalar::Scalar;
 
@@ -22,6 +26,8 @@ pub(crate) use scalar::Scalar;
 pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Lanes of a vector.
     const N: usize;
+    /// Vectors that the processor holds at once: how large a register tile may be.
+    const REGISTERS: usize;
     /// A vector.
     type V: Copy;
 
@@ -53,8 +59,26 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Lane by lane `if a == b { yes } else { no }`.
     fn if_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
 
+    /// Lane by lane 2ⁿ, for whole numbers from −126 to 127.
+    fn two_to(self, n: Self::V) -> Self::V;
+
     /// The sum of the lanes, halves first: the same order everywhere.
     fn sum(self, v: Self::V) -> f32;
+
+    /// Transposes a block of `N` by `N` numbers: what stands at `from[row·from_step + column]` goes to
+    /// `to[column·to_step + row]`.
+    ///
+    /// # Safety
+    /// Those places must be valid for reading and writing, and apart from each other.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        for row in 0..Self::N {
+            for column in 0..Self::N {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(column * to_step + row) = *from.add(row * from_step + column) };
+            }
+        }
+    }
 
     /// The vector number `i` of `from`.
     #[inline(always)]
@@ -85,8 +109,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
 
     /// `e^v` to 2 units in the last place; below 2⁻¹²⁵ it is 0.
     ///
-    /// With `v = n·ln 2 + r`, a polynomial in `r` (of Cephes' `expf`) times 2ⁿ. Adding 1.5·2²³ rounds to a whole number and
-    /// leaves it in the low bits, from where it is moved to the exponent; n − 1 first, then times 2, as n may be 128.
+    /// With `v = n·ln 2 + r`, a polynomial in `r` (of Cephes' `expf`) times 2ⁿ. Adding 1.5·2²³ and taking it away again
+    /// rounds to a whole number. It is 2ⁿ⁻¹ first, then twice that, as n may be 128.
     #[inline(always)]
     #[allow(clippy::excessive_precision)] // Cephes' digits, as published.
     fn exp(self, v: Self::V) -> Self::V {
@@ -104,7 +128,7 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
             tail = self.mul_add(tail, r, self.splat(c));
         }
         let power = self.add(self.mul_add(tail, self.mul(r, r), r), self.splat(1.0));
-        let half = self.each(shifted, |_, s| f32::from_bits(s.to_bits().wrapping_add(126) << 23));
+        let half = self.two_to(self.sub(n, self.splat(1.0)));
         let power = self.mul(self.mul(power, half), self.splat(2.0));
         let power = self.if_less(v, self.splat(-125.0 * std::f32::consts::LN_2), self.splat(0.0), power);
         self.if_less(self.splat(88.722_84), v, self.splat(f32::INFINITY), power)
@@ -131,10 +155,22 @@ pub(crate) trait Kernel {
     fn run<S: Lanes>(self, simd: S) -> Self::Output;
 }
 
-/// The instruction sets that kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// 2ⁿ of one whole number, by its bits.
+#[inline(always)]
+fn two_to(n: f32) -> f32 {
+    f32::from_bits(((n as i32).wrapping_add(127) as u32) << 23)
+}
+
+/// The instruction sets that kernels are compiled for, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// 8 lanes with fused multiply-add: Intel since 2013, AMD since 2015. Made by [`Isa::detect`] alone.
+    /// 16 lanes and 32 registers: Intel's servers since 2017, AMD since 2022. Made by [`Isa::detect`] alone.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Proof),
+    /// Its registers at half their width, 8 lanes: for batches that do not fill 16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Half(Proof),
+    /// 8 lanes with fused multiply-add and 16 registers: Intel since 2013, AMD since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2(Proof),
     /// 8 lanes in plain Rust: every processor.
@@ -142,30 +178,55 @@ pub enum Isa {
 }
 
 /// Proof that the processor was asked; cannot be made outside of this module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proof(());
 
+/// From so many images on, tiles are as wide as the vectors; below, narrower tiles give more threads something to do.
+const WIDE_BATCH: usize = 32;
+
 impl Isa {
-    /// The best instruction set of this processor.
+    /// The best instruction set of this processor. The environment's `LENSLET_ISA` (`avx512`, `avx2`, `portable`) names one
+    /// that is to be taken for the best.
     pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Isa::Avx2(Proof(()));
-        }
-        Isa::Portable
+        static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| {
+            let most = std::env::var("LENSLET_ISA").ok();
+            let all = Self::available();
+            let named = |isa: &&Isa| most.as_deref().is_some_and(|name| isa.word() == name);
+            all.iter().find(named).or(all.first()).copied().unwrap_or(Isa::Portable)
+        })
     }
 
-    /// All instruction sets of this processor, the best first; for tests.
+    /// The one for a batch of this size: a choice of lanes, which no thread has a part in.
+    pub fn for_batch(batch: usize) -> Self {
+        match Self::detect() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(proof) if batch < WIDE_BATCH => Isa::Avx512Half(proof),
+            best => best,
+        }
+    }
+
+    /// All instruction sets of this processor, the best first.
     pub fn available() -> Vec<Self> {
-        let best = Self::detect();
-        if best == Isa::Portable { vec![best] } else { vec![best, Isa::Portable] }
+        let mut all = vec![];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                all.extend([Isa::Avx512(Proof(())), Isa::Avx512Half(Proof(()))]);
+            }
+            all.push(Isa::Avx2(Proof(())));
+        }
+        all.push(Isa::Portable);
+        all
     }
 
     /// Images in a vector.
     pub fn lanes(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => Avx2::N,
+            Isa::Avx512(_) => Avx512::N,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Half(_) | Isa::Avx2(_) => Avx2::<16>::N,
             Isa::Portable => Portable::N,
         }
     }
@@ -174,7 +235,24 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Half(_) => "AVX-512, 8 lanes",
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "AVX2 + FMA",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// Its name in the environment's `LENSLET_ISA`.
+    fn word(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Half(_) => "avx512-half",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "avx2",
             Isa::Portable => "portable",
         }
     }
@@ -184,7 +262,13 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: only `detect` makes this value, where the processor has the features.
+            // SAFETY: only `available` makes this value, where the processor has the features.
+            Isa::Avx512(_) => unsafe { avx512::run(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Isa::Avx512Half(_) => unsafe { avx2::run_wide(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             Isa::Avx2(_) => unsafe { avx2::run(kernel) },
             Isa::Portable => kernel.run(Portable),
         }

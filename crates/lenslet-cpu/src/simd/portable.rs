@@ -16,6 +16,7 @@ fn zip(a: [f32; N], b: [f32; N], f: impl Fn(f32, f32) -> f32) -> [f32; N] {
 
 impl Lanes for Portable {
     const N: usize = N;
+    const REGISTERS: usize = 16;
     type V = [f32; N];
 
     #[inline(always)]
@@ -73,6 +74,11 @@ impl Lanes for Portable {
     #[inline(always)]
     fn if_equal(self, a: [f32; N], b: [f32; N], yes: [f32; N], no: [f32; N]) -> [f32; N] {
         std::array::from_fn(|i| if a[i] == b[i] { yes[i] } else { no[i] })
+    }
+
+    #[inline(always)]
+    fn two_to(self, n: [f32; N]) -> [f32; N] {
+        n.map(super::two_to)
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ pub(crate) struct Scalar;
 
 impl Lanes for Scalar {
     const N: usize = 1;
+    const REGISTERS: usize = 16;
     type V = f32;
 
     #[inline(always)]
@@ -64,6 +65,11 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn if_equal(self, a: f32, b: f32, yes: f32, no: f32) -> f32 {
         if a == b { yes } else { no }
+    }
+
+    #[inline(always)]
+    fn two_to(self, n: f32) -> f32 {
+        super::two_to(n)
     }
 
     #[inline(always)]

@@ -4,11 +4,10 @@
 //! the last ReLU on a sample of images and keeps the maximum of each unit, a number per unit and image; a unit whose
 //! maxima are all 0 is dead on that sample. The plan is made at first use.
 
-use lenslet_cpu::{Executor, Feed, Isa, Pool};
+use lenslet_cpu::{Executor, Feed, Pool};
 use lenslet_graph::ops::Meaning;
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::ops::reduce::{Reduce, ReduceKind};
-use lenslet_graph::plan::{Options, Plan};
 use lenslet_graph::{Graph, Node, NodeId, Op, Role};
 
 use super::network::describe_behind;
@@ -56,10 +55,7 @@ impl Activity {
         if relus.is_empty() || images == 0 {
             return vec![];
         }
-        let executor = executor.get_or_insert_with(|| {
-            let isa = Isa::detect();
-            Executor::new(Plan::new(graph, Options { batch: images, lanes: isa.lanes() }), isa, pool.threads())
-        });
+        let executor = executor.get_or_insert_with(|| Executor::for_batch(graph, images, pool.threads()));
         executor.run(pool, weights.all(), feed, 0, 0);
         let count = |relu: &Relu| {
             let role = Role::Value(relu.maxima);
