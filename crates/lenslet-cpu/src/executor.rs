@@ -68,8 +68,14 @@ const MOST_INPUTS: usize = 16;
 
 /// Bytes that an [`Executor`] of the plan takes for its numbers, on `threads` threads; nothing is taken to find out.
 pub fn bytes(plan: &Plan, threads: usize) -> u64 {
-    let numbers: usize = memory::lens(plan, threads).iter().sum();
+    let tables = plan.steps().map(|step| Tables::new(step, plan.options.lanes));
+    let numbers: usize = memory::lens(plan, threads, work_len(tables)).iter().sum();
     (numbers + threads * row_len(plan)) as u64 * 4
+}
+
+/// Numbers that the step with the greatest need works in, from one cache line to another.
+fn work_len(tables: impl Iterator<Item = Tables>) -> usize {
+    tables.map(|tables| tables.work_len()).max().unwrap_or(0).next_multiple_of(16)
 }
 
 /// Numbers of a tile of the plan's largest input.
@@ -93,8 +99,10 @@ impl Executor {
         if let Err(fault) = check::check(&plan) {
             panic!("the planner made an illegal plan: {fault}");
         }
-        let memory = Memory::new(&plan, threads);
-        let stages = plan.stages.iter().map(Stage::new).collect();
+        let lanes = plan.options.lanes;
+        let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)));
+        let memory = Memory::new(&plan, threads, work_len);
+        let stages = plan.stages.iter().map(|stage| Stage::new(stage, lanes)).collect();
         let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
         Self { plan, isa, memory, stages, threads, timed: false, rows }
@@ -174,18 +182,21 @@ impl Executor {
 }
 
 impl Stage {
-    fn new(stage: &lenslet_graph::plan::Stage) -> Self {
+    fn new(stage: &lenslet_graph::plan::Stage, lanes: usize) -> Self {
         let wave = |steps: &Vec<Step>| {
             let parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
-            Wave { units: steps.iter().enumerate().flat_map(parts).collect(), tasks: tasks(steps) }
+            Wave { units: steps.iter().enumerate().flat_map(parts).collect(), tasks: tasks(steps, lanes) }
         };
         let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
-        Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile), sums: sums.collect() }
+        Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile, lanes), sums: sums.collect() }
     }
 }
 
-fn tasks(steps: &[Step]) -> Vec<Task> {
-    steps.iter().map(|step| Task { step: step.clone(), tables: Tables::new(step), spent: AtomicU64::new(0) }).collect()
+fn tasks(steps: &[Step], lanes: usize) -> Vec<Task> {
+    steps
+        .iter()
+        .map(|step| Task { step: step.clone(), tables: Tables::new(step, lanes), spent: AtomicU64::new(0) })
+        .collect()
 }
 
 /// Numbers of a sum over slots that one part adds up.
@@ -202,7 +213,14 @@ fn parts(step: &Step) -> usize {
 }
 
 impl Tables {
-    fn new(step: &Step) -> Self {
+    /// Numbers that the kernel works in, on each thread.
+    fn work_len(&self) -> usize {
+        match self {
+            Tables::None | Tables::Correlate(_) | Tables::WeightGrad(_) => 0,
+        }
+    }
+
+    fn new(step: &Step, _lanes: usize) -> Self {
         let output = step.output.shape;
         match &step.kernel {
             Kernel::Conv2d { layer, .. } => {

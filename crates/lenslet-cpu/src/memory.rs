@@ -33,11 +33,12 @@ impl Buffer {
     }
 }
 
-/// Numbers of a plan's blocks on so many threads: whole values, those of tiles, of threads, of slots.
-pub(crate) fn lens(plan: &Plan, threads: usize) -> [usize; 4] {
+/// Numbers of a plan's blocks on so many threads: whole values, those of tiles, of threads, of slots, and `work_len` for
+/// each thread.
+pub(crate) fn lens(plan: &Plan, threads: usize, work_len: usize) -> [usize; 5] {
     let lanes = plan.options.lanes;
     let (kept, scratch) = (plan.tiles() * plan.kept_len * lanes, threads * plan.scratch_len * lanes);
-    [plan.whole_len, kept, scratch, plan.slots * plan.slot_len]
+    [plan.whole_len, kept, scratch, plan.slots * plan.slot_len, threads * work_len]
 }
 
 /// All blocks of a plan.
@@ -49,27 +50,32 @@ pub(crate) struct Memory {
     scratch: Buffer,
     /// A block per slot.
     slots: Buffer,
+    /// A block per thread, in which one kernel works and leaves nothing.
+    work: Buffer,
     lanes: usize,
     kept_len: usize,
     scratch_len: usize,
     slot_len: usize,
+    work_len: usize,
     /// Where each parameter begins.
     parameters: Vec<usize>,
 }
 
 impl Memory {
-    pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
+    pub(crate) fn new(plan: &Plan, threads: usize, work_len: usize) -> Self {
         let lanes = plan.options.lanes;
-        let [whole, kept, scratch, slots] = lens(plan, threads).map(Buffer::new);
+        let [whole, kept, scratch, slots, work] = lens(plan, threads, work_len).map(Buffer::new);
         Self {
             whole,
             kept,
             scratch,
             slots,
+            work,
             lanes,
             kept_len: plan.kept_len * lanes,
             scratch_len: plan.scratch_len * lanes,
             slot_len: plan.slot_len,
+            work_len,
             parameters: lenslet_graph::graph::offsets(&plan.parameters),
         }
     }
@@ -82,12 +88,14 @@ impl Memory {
             kept: self.kept.as_mut_ptr(),
             scratch: self.scratch.as_mut_ptr(),
             slots: self.slots.as_mut_ptr(),
+            work: self.work.as_mut_ptr(),
             parameters,
             offsets: &self.parameters,
             lanes: self.lanes,
             kept_len: self.kept_len,
             scratch_len: self.scratch_len,
             slot_len: self.slot_len,
+            work_len: self.work_len,
             slots_len: self.slots.as_slice().len(),
         }
     }
@@ -108,12 +116,14 @@ pub(crate) struct Views<'a> {
     kept: *mut f32,
     scratch: *mut f32,
     slots: *mut f32,
+    work: *mut f32,
     parameters: &'a [f32],
     offsets: &'a [usize],
     lanes: usize,
     kept_len: usize,
     scratch_len: usize,
     slot_len: usize,
+    work_len: usize,
     slots_len: usize,
 }
 
@@ -144,6 +154,15 @@ impl<'a> Views<'a> {
     pub(crate) unsafe fn output(&self, operand: &Operand, at: At) -> &'a mut [f32] {
         // SAFETY: the operand lies inside its memory, and it is this step's alone: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.place(operand, at), self.len(operand)) }
+    }
+
+    /// The thread's block to work in; what is in it is left from earlier.
+    ///
+    /// # Safety
+    /// As for [`Views::output`]: the thread's own, one slice at a time.
+    pub(crate) unsafe fn work(&self, thread: usize) -> &'a mut [f32] {
+        // SAFETY: the block has so many numbers for each thread, and it is the caller's alone: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.work.add(thread * self.work_len), self.work_len) }
     }
 
     /// All slots' partial sums of an operand.
