@@ -5,7 +5,7 @@
 //! 1e-4 of a tensor's largest value.
 
 use lenslet::cpu::Feed;
-use lenslet::networks::Lesson;
+use lenslet::networks::{Airbench94, Lesson};
 use lenslet::prelude::*;
 use lenslet::{Optimizer, Settings, Shape, Trainer};
 use safetensors::{Dtype, SafeTensors};
@@ -103,6 +103,59 @@ fn a_residual_network_trains_as_in_pytorch() {
     fixture.ten_steps(trainer(Optimizer::adamw(), None), 0.001, "adamw");
     let nesterov = Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
     fixture.ten_steps(trainer(nesterov, Some(1.0)), 0.01, "sgd_nesterov");
+}
+
+/// The wide network of airbench94 itself, for its kernels are others than those of small networks. Weights and images come
+/// of a formula, and of large gradients every 1009th number is compared: whole, they would be 8 MB.
+#[test]
+fn airbench94_has_the_gradients_of_pytorch() {
+    let tensors = SafeTensors::deserialize(include_bytes!("fixtures/airbench94.safetensors")).expect("it is whole");
+    let image = Shape::image(3, 32, 32);
+    let input = formula(BATCH * image.len(), 0).into_iter().map(|x| 2.0 * x).collect();
+    let fixture = Fixture { input, labels: numbers(&tensors, "labels"), image, tensors };
+    let settings = Settings { batch: BATCH, ..Settings::default() };
+    let mut trainer = Trainer::new(&Airbench94::new(), image, 10, settings, 2).expect("the sizes fit");
+    let mut salt = 0;
+    for number in 0..trainer.weights().parameters().len() {
+        let parameter = &trainer.weights().parameters()[number];
+        if parameter.trainable {
+            salt += 1;
+            let (dims, is_weight) = (parameter.shape.dims().to_vec(), parameter.name.ends_with("weight"));
+            let inputs: usize = dims[1..].iter().product();
+            // A power of two near one over the root of the inputs, so that the product is exact.
+            let scale = (-(inputs as f32).sqrt().log2().round()).exp2();
+            let value = |x: f32| match (dims.len(), is_weight) {
+                (1, true) => 1.0 + x / 2.0,
+                (1, false) => x,
+                _ => x * scale,
+            };
+            let values: Vec<f32> = formula(parameter.shape.len(), salt).into_iter().map(value).collect();
+            trainer.weights_mut().values_mut(number).copy_from_slice(&values);
+        }
+    }
+    fixture.compare("loss", &[trainer.step(&fixture, BATCH, 0.0).expect("the loss is a number")]);
+    let logits: Vec<f32> = (0..BATCH).flat_map(|image| trainer.logits(BATCH, image).expect("a step")).collect();
+    fixture.compare("logits", &logits);
+    for (number, parameter) in trainer.weights().parameters().iter().enumerate() {
+        if parameter.trainable {
+            let gradient = trainer.gradient(BATCH, number).expect("every weight has a gradient");
+            let stride = if gradient.len() <= 1024 { 1 } else { 1009 };
+            let sampled: Vec<f32> = gradient.iter().copied().step_by(stride).collect();
+            fixture.compare(&format!("sampled_grad.{}", parameter.name), &sampled);
+        } else {
+            fixture.compare(&format!("after_forward.{}", parameter.name), trainer.weights().values(number));
+        }
+    }
+}
+
+/// `formula` of `make_fixtures.py`: numbers from -1 to 1, the same to the bit.
+fn formula(count: usize, salt: u64) -> Vec<f32> {
+    let number = |position: u64| {
+        let bits = (position + salt * 1_000_003) * 2_654_435_761 % (1 << 32);
+        let bits = (bits ^ bits >> 15) * 2_246_822_519 % (1 << 32) >> 8;
+        bits as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count as u64).map(number).collect()
 }
 
 /// PyTorch's values, and the batch they belong to.

@@ -106,10 +106,11 @@ fn weights(name: &str, channels: usize, classes: usize) -> usize {
 #[test]
 fn networks_have_as_many_weights_as_pytorchs() {
     // `sum(p.numel() for p in net.parameters())`: the tutorial's Net, pytorch-cifar's ResNet18, the paper's ResNet-20 with
-    // option B.
+    // option B, and cifar10-airbench's network.
     assert_eq!(weights("lesson", 3, 10), 62_006);
     assert_eq!(weights("resnet18", 3, 10), 11_173_962);
     assert_eq!(weights("resnet20", 3, 10), 272_474);
+    assert_eq!(weights("airbench94", 3, 10), 1_972_792);
     // A channel less is 64·9 weights less, a class more 513.
     assert_eq!(weights("resnet18", 1, 10), 11_173_962 - 2 * 64 * 9);
     assert_eq!(weights("resnet18", 3, 100), 11_173_962 + 90 * 513);

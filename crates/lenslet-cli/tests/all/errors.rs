@@ -14,7 +14,8 @@ fn fails(arguments: &[&str], says: &str) {
 
 #[test]
 fn names_that_do_not_exist() {
-    let networks = "there is no network called \"leson\"; there are lesson, resnet18, resnet20; did you mean lesson?";
+    let networks =
+        "there is no network called \"leson\"; there are lesson, resnet18, resnet20, airbench94; did you mean lesson?";
     for command in [&["train", "--model", "leson"][..], &["summary", "leson"], &["check", "leson"]] {
         fails(command, networks);
     }

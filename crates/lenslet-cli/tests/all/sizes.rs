@@ -42,7 +42,8 @@ fn the_summary_for_programs() {
 #[test]
 fn all_networks_with_a_name_fit() {
     let folder = folder();
-    for (name, parameters) in [("lesson", 62_006), ("resnet18", 11_173_962), ("resnet20", 272_474)] {
+    let networks = [("lesson", 62_006), ("resnet18", 11_173_962), ("resnet20", 272_474), ("airbench94", 1_972_792)];
+    for (name, parameters) in networks {
         let check = Ran::well(folder.path(), &["check", name]);
         assert_eq!(check.out, format!("{name}: all sizes fit, 3x32x32 → 10\n"));
         let json = &Ran::well(folder.path(), &["summary", name, "--json"]).json()[0];

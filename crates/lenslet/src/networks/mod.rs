@@ -4,11 +4,13 @@
 //! for its standard input when this crate is compiled. Images of other sizes are checked when the network is recorded, so
 //! [`by_name`] looks at the channels of the data only.
 
+mod airbench;
 mod lesson;
 mod resnet;
 
 use std::fmt;
 
+pub use airbench::{Airbench94, ConvGroup};
 pub use lesson::Lesson;
 pub use resnet::{BasicBlock, Downsample, ResNet18, ResNet20};
 
@@ -26,7 +28,7 @@ pub struct Named {
 }
 
 /// All networks that have a name.
-pub static NETWORKS: [Named; 3] = [
+pub static NETWORKS: [Named; 4] = [
     Named {
         name: "lesson",
         about: "two 5x5 convolutions and three dense layers, 62 thousand weights",
@@ -34,6 +36,7 @@ pub static NETWORKS: [Named; 3] = [
     },
     Named { name: "resnet18", about: "ResNet-18 for small images, 11 million weights", input: [3, 32, 32] },
     Named { name: "resnet20", about: "ResNet-20 of the CIFAR experiments, 0.27 million weights", input: [3, 32, 32] },
+    Named { name: "airbench94", about: "the network of airbench94, 2 million weights", input: [3, 32, 32] },
 ];
 
 /// Their names.
@@ -77,6 +80,7 @@ pub fn by_name(
         "lesson" => Box::new(Lesson::with(channels, classes)),
         "resnet18" => Box::new(ResNet18::with(channels, classes)),
         "resnet20" => Box::new(ResNet20::with(channels, classes)),
+        "airbench94" => Box::new(Airbench94::with(channels, classes)),
         _ => return Err(UnknownNetwork { name: name.to_owned() }),
     })
 }
@@ -128,9 +132,12 @@ mod tests {
         let message = |name: &str| by_name(name, [3, 32, 32], 10).err().expect("no such network").to_string();
         assert_eq!(
             message("Resnet-18"),
-            "there is no network called \"Resnet-18\"; there are lesson, resnet18, resnet20; did you mean resnet18?"
+            "there is no network called \"Resnet-18\"; there are lesson, resnet18, resnet20, airbench94; did you mean resnet18?"
         );
-        assert_eq!(message("vgg"), "there is no network called \"vgg\"; there are lesson, resnet18, resnet20");
+        assert_eq!(
+            message("vgg"),
+            "there is no network called \"vgg\"; there are lesson, resnet18, resnet20, airbench94"
+        );
         assert!(message("leson").ends_with("did you mean lesson?"));
     }
 }
