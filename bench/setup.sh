@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Makes the Python environment of the peers and of the scripts that make test fixtures: PyTorch, numpy, safetensors.
+# Makes the Python environment of the peers and of the scripts that make test fixtures: PyTorch, numpy, safetensors; and,
+# where they can be had, ONNX Runtime with the packages that export to it, and the allocator tcmalloc from Debian's
+# packages, as FOLDER/lib/libtcmalloc_minimal.so.4.
 #
 #     bench/setup.sh [FOLDER]              default: target/bench-venv; seen from the root of the repository
 #     PYTHON=python3.12 bench/setup.sh     with another interpreter
 #     WHOLE=1 bench/setup.sh               PyTorch with all that its package asks for
 #
-# The last line says either "ready: ..." (exit code 0) or "impossible: ..." (exit code 1). What pip and the compiler had
-# to say stands in FOLDER/setup.log. Run again, it finds the environment ready and does nothing.
+# The last line says either "ready: ..." (exit code 0) or "impossible: ..." (exit code 1); "without: ..." before it, what is
+# left out. What pip and the compiler had to say stands in FOLDER/setup.log. Run again, it finds the environment ready
+# and does nothing.
 #
 # PyTorch's package for Linux on x86-64 is built for CUDA and asks for 2.3 GB of CUDA libraries and Triton, of which
 # training on the CPU calls nothing. They are not fetched: two small ones are, and for the others empty libraries of the
@@ -18,6 +21,7 @@ cd "$(dirname "$0")/.." || exit 1
 torch=2.15.0
 cuda=13.2.86
 others=(numpy==2.4.6 safetensors==0.8.0)
+onnx=(onnxruntime==1.32.0 onnx==1.23.2 onnxscript==0.7.2)
 # What PyTorch's package asks for, less setuptools, Triton and CUDA.
 needs=(filelock 'typing-extensions>=4.13.0' 'sympy>=1.13.3' 'networkx>=2.5.1' jinja2 'fsspec>=0.8.5')
 stand_ins=(libcudnn.so.9 libcublas.so.13 libcublasLt.so.13 libcufft.so.12 libcufile.so.0 libcusparse.so.12
@@ -73,9 +77,34 @@ whole() {
     pip install "torch==$torch" "${others[@]}" && works
 }
 
-if [ -x "$venv/bin/python" ] && works; then
+has_onnx() {
+    "$venv/bin/python" -c 'import onnx, onnxruntime, onnxscript' >>"$log" 2>&1
+}
+
+# Into the environment and not into the system, which takes no root.
+tcmalloc() {
+    local library=libtcmalloc_minimal.so.4 unpacked=$venv/tcmalloc found
+    [ -e "$venv/lib/$library" ] && return
+    found=$(PATH=$PATH:/sbin ldconfig -p 2>/dev/null | awk -v name=$library '$1 == name { print $NF; exit }')
+    if [ -z "$found" ]; then
+        mkdir -p "$unpacked"
+        (cd "$unpacked" && apt-get download libtcmalloc-minimal4 && dpkg-deb -x libtcmalloc-minimal4_*.deb .) \
+            >>"$log" 2>&1 || return
+        found=$(cd "$unpacked" && find "$PWD" -name "$library" | head -1)
+    fi
+    [ -n "$found" ] && ln -s "$found" "$venv/lib/$library"
+}
+
+# The end: PyTorch is there.
+ready() {
+    has_onnx || pip install "${onnx[@]}" || echo "without: ONNX Runtime, see $log"
+    tcmalloc || echo "without: tcmalloc, see $log"
     echo "ready: $venv/bin/python, PyTorch $torch"
     exit 0
+}
+
+if [ -x "$venv/bin/python" ] && works; then
+    ready
 fi
 
 python=${PYTHON:-python3}
@@ -93,4 +122,4 @@ rm -rf "$venv/probe"
 if ! lean; then
     whole || impossible "PyTorch $torch cannot be installed, see $log"
 fi
-echo "ready: $venv/bin/python, PyTorch $torch"
+ready

@@ -1,35 +1,37 @@
-//! Lenslet's side: the lesson's network on random images, as the peer trains it.
+//! Lenslet's side: a network on random images, as the peers run it.
 
+use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
-use lenslet::cpu::{Feed, Isa};
-use lenslet::networks::Lesson;
-use lenslet::{Settings, Shape, Trainer};
+use lenslet::cpu::{Feed, Pool};
+use lenslet::{Inference, Settings, Trainer, Weights};
 use lenslet_rng::{Purpose, Stream};
 
-/// Images in memory, normalised already, as at the peer.
+use crate::works::{Kind, Net, Work};
+
+/// Images in memory, normalised already, as at the peers.
 const IMAGES: usize = 2048;
 const PIXELS: usize = 3 * 32 * 32;
 
-/// A network in training.
+/// A network at work.
 pub(crate) struct Lenslet {
-    trainer: Trainer,
+    step: Step,
     data: Data,
     batch: usize,
 }
 
+/// One step on the batch that the data stand at.
+type Step = Box<dyn FnMut(&Data) -> Result<(), String>>;
+
 impl Lenslet {
-    pub(crate) fn new(batch: usize, threads: usize) -> Result<Self, String> {
-        let settings = Settings { batch, ..Settings::default() };
-        let trainer = Trainer::new(&Lesson::new(), Shape::image(3, 32, 32), 10, settings, threads);
-        Ok(Self { trainer: trainer.map_err(|error| error.to_string())?, data: Data::new(), batch })
+    pub(crate) fn new(work: &Work, threads: usize) -> Result<Self, String> {
+        let Work { net, kind, batch, .. } = *work;
+        let step = if kind == Kind::Train { training(net, batch, threads) } else { answering(net, batch, threads) };
+        Ok(Self { step: step.map_err(|error| error.to_string())?, data: Data::new(), batch })
     }
 
-    pub(crate) fn instruction_set(&self) -> &'static str {
-        Isa::detect().name()
-    }
-
-    /// Trains for some seconds, after a fifth of warm-up; images per second.
+    /// Runs for some seconds, after a fifth of warm-up; images per second.
     pub(crate) fn run(&mut self, seconds: f64) -> Result<f64, String> {
         self.steps(seconds / 5.0)?;
         self.steps(seconds)
@@ -38,13 +40,43 @@ impl Lenslet {
     fn steps(&mut self, seconds: f64) -> Result<f64, String> {
         let begin = Instant::now();
         let mut images = 0;
-        while begin.elapsed().as_secs_f64() < seconds {
-            self.data.next(self.batch);
-            self.trainer.step(&self.data, self.batch, 0.01).map_err(|fault| format!("{fault:?}"))?;
+        loop {
+            self.step()?;
             images += self.batch;
+            let elapsed = begin.elapsed().as_secs_f64();
+            if elapsed >= seconds {
+                return Ok(images as f64 / elapsed);
+            }
         }
-        Ok(images as f64 / begin.elapsed().as_secs_f64())
     }
+
+    pub(crate) fn step(&mut self) -> Result<(), String> {
+        self.data.next(self.batch);
+        (self.step)(&self.data)
+    }
+}
+
+fn training(net: Net, batch: usize, threads: usize) -> Result<Step, lenslet::Error> {
+    let settings = Settings { batch, ..Settings::default() };
+    let mut trainer = Trainer::new(&*net.network(), net.shape(), 10, settings, threads)?;
+    Ok(Box::new(move |data| match trainer.step(data, batch, 0.01) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(format!("{fault:?}")),
+    }))
+}
+
+fn answering(net: Net, batch: usize, threads: usize) -> Result<Step, lenslet::Error> {
+    let mut inference = Inference::new(&*net.network(), net.shape(), 10)?;
+    let weights = Weights::new(inference.graph(), 0);
+    let mut pool = Pool::new(threads);
+    Ok(Box::new(move |data| {
+        let all = inference.run(&mut pool, &weights, batch, data, |_, logits| {
+            black_box(logits);
+            ControlFlow::Continue(())
+        });
+        assert!(all.is_continue(), "nobody ends it early");
+        Ok(())
+    }))
 }
 
 /// Random images in an order that is shuffled anew each time all were seen.

@@ -1,84 +1,183 @@
-//! Side-by-side speed comparisons with peers.
+//! Side-by-side comparisons with peers: PyTorch, ONNX Runtime, Burn and Candle.
 //!
-//! `cargo run --release -p lenslet-bench -- w1` trains the lesson's network with Lenslet and with PyTorch, alternately in
-//! one run on the same machine, and prints both rates and their ratio. PyTorch is installed into a virtual environment by
-//! `bench/setup.sh`; its side is `bench/peer_pytorch.py`, in its best variant. Rates are medians over the rounds. Run it on
-//! a machine that does nothing else: both sides want all cores.
+//!     cargo run --release -p lenslet-bench -- all
+//!     cargo run --release -p lenslet-bench -- w1 --work train --batch 64 --peers pytorch
+//!
+//! One command does everything: it installs the peers below `target` where they are not yet, lets Lenslet and them take
+//! turns in one run, and prints medians, ratios and shares of the machine's peak. `works` says what is measured, `race`
+//! how, `peer` what the workers in `bench/peers` are told. Run it on a machine that does nothing else: all sides want all
+//! cores.
+#![forbid(unsafe_code)]
 
 mod lenslet_side;
+mod memory;
 mod peer;
+mod planning;
+mod race;
+mod table;
+mod works;
 
-use clap::Parser;
+use std::path::PathBuf;
 
-use lenslet_side::Lenslet;
-use peer::PyTorch;
+use clap::{Parser, ValueEnum};
 
-/// Compares Lenslet's training speed with PyTorch's, side by side.
+use peer::Peer;
+use race::{Effort, Race};
+use table::Report;
+use works::{Kind, Net, WORKS, Work};
+
+/// Compares Lenslet's speed with that of its peers, side by side.
 #[derive(Parser)]
 struct Arguments {
-    /// What is trained: w1, the lesson's network on 3x32x32 images.
-    #[arg(value_parser = ["w1"], default_value = "w1")]
-    work: String,
-    /// Images in a step.
-    #[arg(long, default_value_t = 64)]
-    batch: usize,
-    /// Threads of each side.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Rounds; in each, every side runs once.
-    #[arg(long, default_value_t = 9)]
-    rounds: usize,
-    /// Seconds of one run.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Also try torch.compile.
+    /// What is measured.
+    #[arg(value_enum, default_value_t = What::All)]
+    what: What,
+    /// Only one kind of work.
+    #[arg(long, value_enum)]
+    work: Option<Kind>,
+    /// Only work with so many images in a step.
     #[arg(long)]
-    compile: bool,
-    /// Lenslet alone, without installing PyTorch.
+    batch: Option<usize>,
+    /// Threads of each side; each number has its rows.
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 1])]
+    threads: Vec<usize>,
+    /// Who is compared with.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
+    peers: Vec<Peer>,
+    /// Lenslet alone; nothing is installed.
     #[arg(long)]
     alone: bool,
+    /// Rounds; in each, every side runs once.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of one run.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Without torch.compile, which needs a C++ compiler and minutes.
+    #[arg(long)]
+    no_compile: bool,
+    /// A first look in a few minutes: short runs, three rounds, no torch.compile, the first number of threads only.
+    #[arg(long)]
+    quick: bool,
+    /// Write all as a page in Markdown.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// The process whose memory is measured.
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Everything.
+    All,
+    /// The lesson's network.
+    W1,
+    /// The network of airbench94.
+    W2,
+    /// ResNet-18 for small images.
+    W3,
+    /// Memory of a training step.
+    Memory,
+    /// Time from a network to its plan.
+    Plan,
 }
 
 fn main() {
     let arguments = Arguments::parse();
-    if let Err(error) = run(&arguments) {
+    let outcome = if arguments.worker { memory::work() } else { run(arguments) };
+    if let Err(error) = outcome {
         eprintln!("error: {error}");
         std::process::exit(2);
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), String> {
-    let &Arguments { batch, threads, rounds, seconds, .. } = arguments;
-    let mut lenslet = Lenslet::new(batch, threads)?;
-    let mut peer = if arguments.alone { None } else { Some(PyTorch::start(batch, threads, arguments.compile)?) };
-    println!("{}, batch {batch}, {threads} threads; images/s over {seconds} s, {rounds} rounds", arguments.work);
-    if let Some(peer) = &peer {
-        println!("lenslet ({}) against {}", lenslet.instruction_set(), peer.version());
+fn run(arguments: Arguments) -> Result<(), String> {
+    let arguments = arguments.simplified();
+    warn_if_busy();
+    let mut report = Report { command: command(), ..Report::default() };
+    if matches!(arguments.what, What::All | What::Plan) {
+        report.plannings = planning::measure()?;
     }
-    let mut ours = vec![];
-    let variants: Vec<String> = peer.as_ref().map_or(vec![], |peer| peer.variants().to_vec());
-    let mut theirs = vec![vec![]; variants.len()];
-    for round in 1..=rounds {
-        ours.push(lenslet.run(seconds)?);
-        let mut line = format!("round {round}: lenslet {:.0}", ours[round - 1]);
-        for (variant, rates) in variants.iter().zip(&mut theirs) {
-            let peer = peer.as_mut().expect("variants are a peer's");
-            rates.push(peer.run(seconds, variant)?);
-            line += &format!(", {variant} {:.0}", rates[round - 1]);
+    if matches!(arguments.what, What::All | What::Memory) {
+        report.peaks = memory::measure(&arguments.peers)?;
+    }
+    let works = arguments.works();
+    if works.is_empty() && !matches!(arguments.what, What::Memory | What::Plan) {
+        return Err("no work is like that; without --work and --batch, all of it is measured".into());
+    }
+    if !works.is_empty() {
+        race(&arguments, &works, &mut report)?;
+    }
+    let page = report.markdown();
+    match arguments.write {
+        Some(file) => std::fs::write(&file, page).map_err(|error| format!("{}: {error}", file.display())),
+        None => Ok(()),
+    }
+}
+
+/// Peers that wait spinning are slowed down a hundredfold by another program on their processor.
+fn warn_if_busy() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    if let Some(load) = load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).filter(|&load| load > 0.5) {
+        println!("this machine is busy with other things (load {load}): the numbers will be of little worth");
+    }
+}
+
+/// Measures the rows.
+fn race(arguments: &Arguments, works: &[Work], report: &mut Report) -> Result<(), String> {
+    let &Arguments { rounds, seconds, no_compile, .. } = arguments;
+    let mut race = Race::new(Effort { rounds, seconds, compile: !no_compile }, &arguments.peers);
+    for &work in works {
+        let mut finalists = vec![];
+        for &threads in &arguments.threads {
+            println!("{}, {threads} threads; {rounds} rounds of {seconds} s", work.title());
+            let (row, best) = race.row(work, threads, &finalists)?;
+            println!("{}", row.line());
+            report.rows.push(row);
+            finalists = best;
         }
-        println!("{line}");
     }
-    let ours = median(ours);
-    println!("median: lenslet {ours:.0}");
-    let best = variants.iter().zip(theirs).map(|(variant, rates)| (median(rates), variant));
-    if let Some((rate, variant)) = best.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        println!("median: pytorch {rate:.0} ({variant}, its best)");
-        println!("ratio: {:.2}", ours / rate);
-    }
+    report.versions = race.versions();
+    report.remarks = race.remarks;
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+impl Arguments {
+    /// With what `--quick` and `--alone` stand for.
+    fn simplified(mut self) -> Self {
+        if self.quick {
+            (self.seconds, self.rounds, self.no_compile) = (0.3, 3, true);
+            self.threads.truncate(1);
+        }
+        if self.alone {
+            self.peers.clear();
+        }
+        self.rounds = self.rounds.max(1);
+        self
+    }
+
+    /// The rows that were asked for.
+    fn works(&self) -> Vec<Work> {
+        let net = |net: Net| match self.what {
+            What::All => true,
+            What::W1 => net == Net::W1,
+            What::W2 => net == Net::W2,
+            What::W3 => net == Net::W3,
+            What::Memory | What::Plan => false,
+        };
+        let asked = |work: &Work| {
+            net(work.net)
+                && self.work.is_none_or(|kind| kind == work.kind)
+                && self.batch.is_none_or(|batch| batch == work.batch)
+        };
+        WORKS.into_iter().filter(asked).collect()
+    }
+}
+
+/// The command that was given, as it can be given again.
+fn command() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo run --release -p lenslet-bench -- {}", arguments.join(" "))
 }
