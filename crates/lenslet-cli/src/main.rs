@@ -6,6 +6,7 @@
 //! [`Failure`](failure::Failure), said in one message, with exit code 2; a panic is a fault of ours, with exit code 1.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod check;
 mod data;
 mod data_command;
@@ -46,6 +47,7 @@ Examples:
   lenslet predict runs/lesson-shapes-1 dog.png  Ask the trained network about a picture
   lenslet runs                                  List the runs with their settings and results
   lenslet summary lesson                        Sizes, arithmetic and parameters of a network, line by line
+  lenslet bench lesson                          Time of each layer on this machine
 
 Exit codes: 0 done; 2 something you can mend, said in one message; 1 a fault of ours; 130 stopped by Ctrl-C.";
 
@@ -57,6 +59,7 @@ enum Command {
     Runs(runs::Runs),
     Summary(summary::Summary),
     Check(check::Check),
+    Bench(bench::Bench),
     Data(data_command::Data),
 }
 
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Runs(options) => runs::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Data(options) => data_command::run(&options),
     };
     match result {

@@ -18,8 +18,17 @@ pub(crate) fn help(what: &str) -> String {
 
 /// A network to be looked at, for its own input sizes or the ones given.
 pub(crate) fn named(name: &str, input: Option<Input>) -> Result<(Box<dyn Network + Send + Sync>, Shape), Failure> {
+    with_classes(name, input, CLASSES)
+}
+
+/// The same, for a number of classes.
+pub(crate) fn with_classes(
+    name: &str,
+    input: Option<Input>,
+    classes: usize,
+) -> Result<(Box<dyn Network + Send + Sync>, Shape), Failure> {
     let input = input.unwrap_or(find(name)?.input);
-    let network = by_name(name, input, CLASSES)?;
+    let network = by_name(name, input, classes)?;
     let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend(impossible(input)))?;
     Ok((network, shape))
 }

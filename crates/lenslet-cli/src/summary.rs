@@ -77,7 +77,7 @@ pub(crate) fn text(name: &str, summary: &lenslet::Summary) -> String {
 }
 
 /// The last part of a path, whichever way its parts are divided.
-fn file_name(path: &str) -> &str {
+pub(crate) fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 

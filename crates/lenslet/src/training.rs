@@ -294,10 +294,36 @@ impl Trainer {
     /// # Errors
     /// [`NotFinite`] when the loss or a gradient is no number; the weights stay as they were.
     pub fn step(&mut self, feed: &dyn Feed, batch: usize, rate: f32) -> Result<f32, NotFinite> {
+        let loss = self.gradients(feed, batch);
+        self.change_weights(feed, batch, loss, rate)?;
+        Ok(loss)
+    }
+
+    /// What runs a batch of this size, planned at its first use.
+    pub(crate) fn executor(&mut self, batch: usize) -> &mut Executor {
+        let Self { executors, graph, pool, .. } = self;
+        executors.entry(batch).or_insert_with(|| Executor::for_batch(graph, batch, pool.threads()))
+    }
+
+    /// The first half of a step: the loss, and gradients that the batch's executor keeps.
+    pub(crate) fn gradients(&mut self, feed: &dyn Feed, batch: usize) -> f32 {
+        self.executor(batch);
+        let Self { executors, pool, weights, settings, step, .. } = self;
+        let executor = executors.get_mut(&batch).expect("it was made above");
+        executor.run(pool, weights.all(), feed, settings.seed, *step);
+        executor.whole(&Role::Loss).expect("a training graph has a loss")[0]
+    }
+
+    /// The second half of a step, on the batch whose gradients were formed last.
+    pub(crate) fn change_weights(
+        &mut self,
+        feed: &dyn Feed,
+        batch: usize,
+        loss: f32,
+        rate: f32,
+    ) -> Result<(), NotFinite> {
         let Self { executors, graph, pool, weights, optimizer, settings, learning, .. } = self;
-        let executor = executors.entry(batch).or_insert_with(|| Executor::for_batch(graph, batch, pool.threads()));
-        executor.run(pool, weights.all(), feed, settings.seed, self.step);
-        let loss = executor.whole(&Role::Loss).expect("a training graph has a loss")[0];
+        let executor = &executors[&batch];
         let norm = if loss.is_finite() { gradient_norm(executor, weights) } else { f64::NAN };
         if !norm.is_finite() {
             let (what, value) = if loss.is_finite() { ("gradient", norm as f32) } else { ("loss", loss) };
@@ -321,7 +347,7 @@ impl Trainer {
             }
         }
         self.step += 1;
-        Ok(loss)
+        Ok(())
     }
 
     /// Parameters that training should change, but that have had no gradient other than 0 so far.
@@ -417,7 +443,7 @@ pub struct NotFinite {
 }
 
 impl NotFinite {
-    fn at(self, epoch: usize, step: usize, rate: f32) -> Error {
+    pub(crate) fn at(self, epoch: usize, step: usize, rate: f32) -> Error {
         let Self { what, value, culprit } = self;
         Error::NotFinite { what, value, culprit, epoch, step, rate }
     }

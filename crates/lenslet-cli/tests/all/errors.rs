@@ -16,7 +16,8 @@ fn fails(arguments: &[&str], says: &str) {
 fn names_that_do_not_exist() {
     let networks =
         "there is no network called \"leson\"; there are lesson, resnet18, resnet20, airbench94; did you mean lesson?";
-    for command in [&["train", "--model", "leson"][..], &["summary", "leson"], &["check", "leson"]] {
+    for command in [&["train", "--model", "leson"][..], &["summary", "leson"], &["check", "leson"], &["bench", "leson"]]
+    {
         fails(command, networks);
     }
     fails(&["train", "--data", "nowhere"], "nowhere: expected a folder with a data set, found nothing");
@@ -46,6 +47,14 @@ fn settings_out_of_their_range() {
         "--momentum belongs to sgd, but the optimizer is adam",
     );
     fails(&["train", "--batch", "many"], "invalid value 'many' for '--batch <N>'");
+    fails(&["bench", "lesson", "--batch", "0"], "error: --batch is 0, but must be at least 1\n");
+    fails(&["bench", "lesson", "--classes", "0"], "error: --classes is 0, but must be at least 1\n");
+    fails(&["bench", "lesson", "--rounds", "0"], "error: --rounds is 0, but must be at least 1\n");
+    fails(
+        &["bench", "lesson", "--seconds", "nan"],
+        "error: --seconds is NaN, but must be above 0, and 86400 at most\n",
+    );
+    fails(&["bench", "lesson", "--threads", "0"], "error: --threads is 0, but must be from 1 to 1024\n");
     fails(&["summary", "lesson", "--input", "3x32"], "expected channels, height and width, as in 3x32x32");
     fails(&["check", "lesson", "--input", "3x0x32"], "an image of 3x0x32 is not possible");
 }

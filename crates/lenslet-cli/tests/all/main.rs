@@ -2,6 +2,7 @@
 //!
 //! Messages stand here word for word, so that changing one is seen in review.
 
+mod bench;
 mod data;
 mod disk;
 mod downloads;

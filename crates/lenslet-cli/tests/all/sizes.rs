@@ -109,7 +109,7 @@ fn help_shows_defaults_and_examples() {
     ] {
         assert!(train.contains(part), "{part} is not in\n{train}");
     }
-    for command in ["eval", "predict", "summary", "check"] {
+    for command in ["eval", "predict", "summary", "check", "bench"] {
         assert!(Ran::well(folder.path(), &[command, "--help"]).out.contains("Examples:"), "{command}");
     }
 }

@@ -316,6 +316,10 @@ impl Meaning for Conv2dInputGrad {
             each_product(&self.layer, self.image, gradient.shape(), |w, i, o| dx[i] += weight[w] * dy[o]);
         })
     }
+
+    fn macs(&self, inputs: &[Shape], _: Shape) -> u64 {
+        self.layer.macs(&[self.image], inputs[0])
+    }
 }
 
 impl Meaning for Conv2dWeightGrad {
@@ -335,6 +339,10 @@ impl Meaning for Conv2dWeightGrad {
                 each_product(&self.layer, x.shape(), gradient.shape(), |w, i, o| dw[w] += x_block[i] * dy[o]);
             }
         })
+    }
+
+    fn macs(&self, inputs: &[Shape], _: Shape) -> u64 {
+        self.layer.macs(&inputs[..1], inputs[1])
     }
 }
 

@@ -221,6 +221,10 @@ impl Meaning for LinearInputGrad {
             each_product(&self.layer, dx.len(), |w, i, o| dx[i] += weight[w] * dy[o]);
         })
     }
+
+    fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
+        self.layer.macs(&[output], inputs[0])
+    }
 }
 
 impl Meaning for LinearWeightGrad {
@@ -240,6 +244,10 @@ impl Meaning for LinearWeightGrad {
                 each_product(&self.layer, x.len(), |w, i, o| dw[w] += x[i] * dy[o]);
             }
         })
+    }
+
+    fn macs(&self, inputs: &[Shape], _: Shape) -> u64 {
+        self.layer.macs(&inputs[..1], inputs[1])
     }
 }
 
