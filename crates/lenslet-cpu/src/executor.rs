@@ -4,6 +4,7 @@
 //! takes which unit is free, what a unit does is not: a whole step's parts are cut by the plan, a slot's tiles go in order.
 //! Invariant: a legal plan (checked when the executor is made) is all that memory safety rests on.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub struct Executor {
     stages: Vec<Stage>,
     threads: usize,
     timed: bool,
+    /// The plan's outputs, to be found at once.
+    outputs: HashMap<Role, Operand>,
     /// Rows of images on their way into lanes, a block per thread.
     rows: Vec<std::sync::Mutex<Vec<f32>>>,
 }
@@ -105,7 +108,8 @@ impl Executor {
         let stages = plan.stages.iter().map(|stage| Stage::new(stage, lanes)).collect();
         let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
-        Self { plan, isa, memory, stages, threads, timed: false, rows }
+        let outputs = plan.outputs.iter().cloned().collect();
+        Self { plan, isa, memory, stages, threads, timed: false, outputs, rows }
     }
 
     /// The plan.
@@ -161,7 +165,7 @@ impl Executor {
 
     /// The numbers of a whole output after a run, or `None` if the plan has no such output.
     pub fn whole(&self, role: &Role) -> Option<&[f32]> {
-        let operand = self.plan.output(role)?;
+        let operand = self.outputs.get(role)?;
         match operand.place {
             Place::Whole(offset) => Some(&self.memory.whole.as_slice()[offset..][..operand.shape.len()]),
             _ => None,
@@ -170,7 +174,7 @@ impl Executor {
 
     /// Copies one image's numbers of a batched output after a run; `false` if the plan has no such output.
     pub fn image(&self, role: &Role, image: usize, values: &mut [f32]) -> bool {
-        let Some(Operand { place: Place::Kept(offset), .. }) = self.plan.output(role) else { return false };
+        let Some(&Operand { place: Place::Kept(offset), .. }) = self.outputs.get(role) else { return false };
         let lanes = self.plan.options.lanes;
         let start = (image / lanes * self.plan.kept_len + offset) * lanes + image % lanes;
         let kept = self.memory.kept.as_slice();

@@ -7,6 +7,7 @@
 
 mod executor;
 mod kernels;
+pub mod loops;
 mod memory;
 mod peak;
 mod simd;

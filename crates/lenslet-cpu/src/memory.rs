@@ -9,27 +9,34 @@ use lenslet_graph::plan::{Operand, Place, Plan};
 use crate::kernels::{Input, Slots};
 
 /// A zeroed block of numbers that begins at a cache line.
+///
+/// The system hands out zeroed memory page by page, when it is first written to; zeros of our own would cost a large plan most
+/// of its planning. That way of asking knows no alignment of a cache line, so the block begins a little behind.
 pub(crate) struct Buffer {
-    lines: Vec<Line>,
+    numbers: Vec<f32>,
+    first: usize,
+    len: usize,
 }
 
-/// A cache line.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([f32; 16]);
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 impl Buffer {
     pub(crate) fn new(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)] }
+        let line = LINE / size_of::<f32>();
+        let len = len.next_multiple_of(line);
+        let numbers = vec![0.0; len + line];
+        // The vector never grows, so its numbers stay where they are.
+        let first = numbers.as_ptr().align_offset(LINE);
+        Self { numbers, first, len }
     }
 
     pub(crate) fn as_slice(&self) -> &[f32] {
-        // SAFETY: lines are arrays of 16 numbers without padding, one behind the other.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
+        &self.numbers[self.first..][..self.len]
     }
 
     fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.lines.as_mut_ptr().cast()
+        self.numbers[self.first..][..self.len].as_mut_ptr()
     }
 }
 
@@ -201,6 +208,20 @@ impl<'a> Views<'a> {
                 Place::Scratch(offset) => self.scratch.add(at.thread * self.scratch_len + offset * self.lanes),
                 Place::Slot(offset) => self.slots.add(at.slot * self.slot_len + offset),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_zeroed_and_begin_at_a_cache_line() {
+        for len in [0, 1, 16, 17, 1000, 1 << 20] {
+            let mut buffer = Buffer::new(len);
+            assert_eq!(buffer.as_mut_ptr().addr() % LINE, 0, "{len}");
+            assert!(buffer.as_slice().len() >= len && buffer.as_slice().iter().all(|&x| x == 0.0), "{len}");
         }
     }
 }

@@ -6,6 +6,8 @@
 //! afterwards, in the units' order.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -117,6 +119,59 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Calls `work(unit, parts)` once for every unit, on all threads: of each block, the unit has the part that its range names.
+    /// A block may be empty, and so are its parts then.
+    ///
+    /// # Panics
+    /// If the ranges overlap, are not in order, or end behind a block; if `work` panics.
+    pub fn run_apart<const N: usize>(
+        &mut self,
+        blocks: [&mut [f32]; N],
+        ranges: &[Range<usize>],
+        work: &(dyn Fn(usize, [&mut [f32]; N]) + Sync),
+    ) {
+        let apart = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        assert!(apart && ranges.iter().all(|range| range.start <= range.end), "parts lie apart, in order");
+        let end = ranges.last().map_or(0, |range| range.end);
+        assert!(blocks.iter().all(|block| block.is_empty() || end <= block.len()), "parts lie within their blocks");
+        let blocks = blocks.map(Block::new);
+        self.run(ranges.len(), &|unit, _| {
+            let range = &ranges[unit];
+            // SAFETY: the ranges lie within the blocks and apart from each other, and a unit runs once.
+            work(unit, std::array::from_fn(|i| unsafe { blocks[i].part(range) }));
+        });
+    }
+}
+
+/// A block of numbers whose parts several threads change.
+struct Block<'a> {
+    first: *mut f32,
+    empty: bool,
+    numbers: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: what threads may do with it is said at `part`.
+unsafe impl Sync for Block<'_> {}
+
+impl<'a> Block<'a> {
+    fn new(numbers: &'a mut [f32]) -> Self {
+        Self { first: numbers.as_mut_ptr(), empty: numbers.is_empty(), numbers: PhantomData }
+    }
+
+    /// The numbers of `range`, or none of an empty block.
+    ///
+    /// # Safety
+    /// The range must lie within the block if that is not empty, and no other slice of it may be alive.
+    unsafe fn part(&self, range: &Range<usize>) -> &'a mut [f32] {
+        if self.empty {
+            return &mut [];
+        }
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(range.start), range.len()) }
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -221,6 +276,32 @@ mod tests {
             done.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(done.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn parts_are_changed_apart() {
+        for threads in [1, 3] {
+            let mut pool = Pool::new(threads);
+            let (mut a, mut b) = ([1.0; 10], [2.0; 10]);
+            let ranges = [0..3, 3..3, 4..9];
+            pool.run_apart([&mut a, &mut [], &mut b], &ranges, &|unit, [a, none, b]| {
+                assert_eq!((a.len(), none.len()), (ranges[unit].len(), 0));
+                a.fill(unit as f32 * 10.0);
+                b.iter_mut().for_each(|b| *b += unit as f32);
+            });
+            assert_eq!(a, [0.0, 0.0, 0.0, 1.0, 20.0, 20.0, 20.0, 20.0, 20.0, 1.0]);
+            assert_eq!(b, [2.0, 2.0, 2.0, 2.0, 4.0, 4.0, 4.0, 4.0, 4.0, 2.0]);
+        }
+    }
+
+    #[test]
+    fn parts_that_overlap_or_lie_outside_are_refused() {
+        let mut pool = Pool::new(1);
+        for ranges in [vec![0..3, 2..4], vec![2..4, 0..1], vec![0..11], vec![Range { start: 3, end: 2 }]] {
+            let mut numbers = [0.0; 10];
+            let run = AssertUnwindSafe(|| pool.run_apart([&mut numbers], &ranges, &|_, _| ()));
+            assert!(catch_unwind(run).is_err(), "{ranges:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod model;
 pub mod networks;
 mod normalization;
 pub mod optimizer;
+mod parts;
 pub mod profile;
 pub mod rehearsal;
 pub mod schedule;

@@ -2,10 +2,16 @@
 //!
 //! The formulas and their order are those of PyTorch's `torch.optim` (<https://pytorch.org/docs/stable/optim.html>), so ten
 //! steps from the same weights end in the same weights. Running statistics are not theirs to change.
+//!
+//! An update is one pass over weights, gradients and memory, in parts that threads share; each number changes by itself, so
+//! neither parts nor threads nor vectors change a bit.
 
+use lenslet_cpu::Pool;
+use lenslet_cpu::loops::{self, Loops};
 use serde::{Deserialize, Serialize};
 
 use crate::Weights;
+use crate::parts::Parts;
 
 /// An optimizer with its settings; the learning rate comes with each step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,49 +119,97 @@ impl OptimizerState {
         [&mut self.first, &mut self.second]
     }
 
-    /// Begins a step; then every trainable parameter is given to [`OptimizerState::update`] once.
-    pub fn begin_step(&mut self) {
+    /// Takes a step: changes every parameter that has a gradient by the gradient times `scale` (gradient clipping), at learning
+    /// rate `rate`. A parameter that has a new value instead, as running statistics do, takes it.
+    pub(crate) fn step<'a>(
+        &mut self,
+        pool: &mut Pool,
+        parts: &Parts,
+        weights: &mut Weights,
+        change: &(dyn Fn(usize) -> Option<Change<'a>> + Sync),
+        [scale, rate]: [f32; 2],
+    ) {
         self.steps += 1;
+        let rule = self.rule(rate);
+        let blocks = [weights.all_mut(), &mut self.first, &mut self.second];
+        pool.run_apart(blocks, parts.ranges(), &|part, [values, first, second]| {
+            let within = parts.within(part);
+            match change(parts.parameter(part)) {
+                Some(Change::Gradient(gradient)) => {
+                    loops::run(Update { rule, scale, values, gradient: &gradient[within], first, second });
+                }
+                Some(Change::Value(value)) => values.copy_from_slice(&value[within]),
+                None => {}
+            }
+        });
     }
 
-    /// Changes the parameter of this number by its gradient times `scale` (gradient clipping), at learning rate `rate`.
-    pub fn update(&mut self, weights: &mut Weights, number: usize, gradient: &[f32], scale: f32, rate: f32) {
-        let range = weights.range(number);
-        let values = weights.values_mut(number);
+    /// What the step under way does to each number.
+    fn rule(&self, rate: f32) -> Rule {
         match self.optimizer {
-            Optimizer::Sgd { momentum: 0.0, weight_decay, .. } => {
-                for (w, &g) in values.iter_mut().zip(gradient) {
-                    *w -= rate * (g * scale + weight_decay * *w);
-                }
-            }
-            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-                // PyTorch begins with the gradient itself: the same, since the memory begins at 0.
-                let memory = &mut self.first[range];
-                for ((w, &g), m) in values.iter_mut().zip(gradient).zip(memory) {
-                    let g = g * scale + weight_decay * *w;
-                    *m = momentum * *m + g;
-                    *w -= rate * if nesterov { g + momentum * *m } else { *m };
-                }
-            }
+            Optimizer::Sgd { momentum, nesterov, weight_decay } => Rule::Sgd { momentum, nesterov, weight_decay, rate },
             Optimizer::Adam { betas, eps, weight_decay } => {
-                let moments = (&mut self.first[range.clone()], &mut self.second[range]);
-                adam(values, gradient, moments, scale, Adam::at(self.steps, betas, eps, rate, weight_decay, 1.0));
+                Rule::Adam(Adam::at(self.steps, betas, eps, rate, weight_decay, 1.0))
             }
             Optimizer::AdamW { betas, eps, weight_decay } => {
-                let moments = (&mut self.first[range.clone()], &mut self.second[range]);
-                adam(
-                    values,
-                    gradient,
-                    moments,
-                    scale,
-                    Adam::at(self.steps, betas, eps, rate, 0.0, 1.0 - rate * weight_decay),
-                );
+                Rule::Adam(Adam::at(self.steps, betas, eps, rate, 0.0, 1.0 - rate * weight_decay))
             }
         }
     }
 }
 
+/// What a step has found out about a parameter.
+pub(crate) enum Change<'a> {
+    /// Its gradient.
+    Gradient(&'a [f32]),
+    /// Its new value.
+    Value(&'a [f32]),
+}
+
+/// An optimizer's formula with the numbers of one step.
+#[derive(Clone, Copy)]
+enum Rule {
+    Sgd { momentum: f32, nesterov: bool, weight_decay: f32, rate: f32 },
+    Adam(Adam),
+}
+
+/// A rule applied to a part of the weights.
+struct Update<'a> {
+    rule: Rule,
+    scale: f32,
+    values: &'a mut [f32],
+    gradient: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl Loops for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { rule, scale, values, gradient, first, second } = self;
+        match rule {
+            Rule::Sgd { momentum: 0.0, weight_decay, rate, .. } => {
+                for (w, &g) in values.iter_mut().zip(gradient) {
+                    *w -= rate * (g * scale + weight_decay * *w);
+                }
+            }
+            Rule::Sgd { momentum, nesterov, weight_decay, rate } => {
+                // PyTorch begins with the gradient itself: the same, since the memory begins at 0.
+                for ((w, &g), m) in values.iter_mut().zip(gradient).zip(first) {
+                    let g = g * scale + weight_decay * *w;
+                    *m = momentum * *m + g;
+                    *w -= rate * if nesterov { g + momentum * *m } else { *m };
+                }
+            }
+            Rule::Adam(adam) => adam.update(values, gradient, [first, second], scale),
+        }
+    }
+}
+
 /// The numbers of one step of Adam.
+#[derive(Clone, Copy)]
 struct Adam {
     betas: [f32; 2],
     eps: f32,
@@ -175,14 +229,15 @@ impl Adam {
         let second_scale = (1.0 / correction(betas[1]).sqrt()) as f32;
         Self { betas, eps, rate, second_scale, weight_decay, keep }
     }
-}
 
-fn adam(values: &mut [f32], gradient: &[f32], moments: (&mut [f32], &mut [f32]), scale: f32, a: Adam) {
-    let [beta1, beta2] = a.betas;
-    for (((w, &g), m), v) in values.iter_mut().zip(gradient).zip(moments.0).zip(moments.1) {
-        let g = g * scale + a.weight_decay * *w;
-        *m = beta1 * *m + (1.0 - beta1) * g;
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
-        *w = a.keep * *w - a.rate * *m / (v.sqrt() * a.second_scale + a.eps);
+    #[inline(always)]
+    fn update(self, values: &mut [f32], gradient: &[f32], [first, second]: [&mut [f32]; 2], scale: f32) {
+        let [beta1, beta2] = self.betas;
+        for (((w, &g), m), v) in values.iter_mut().zip(gradient).zip(first).zip(second) {
+            let g = g * scale + self.weight_decay * *w;
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *w = self.keep * *w - self.rate * *m / (v.sqrt() * self.second_scale + self.eps);
+        }
     }
 }

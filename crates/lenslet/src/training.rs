@@ -21,6 +21,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::diagnosis::first_not_finite;
 use crate::inference::check_classes;
 use crate::metrics::{Evaluation, answer};
+use crate::optimizer::Change;
+use crate::parts::Parts;
 use crate::schedule::Rates;
 use crate::{Error, Inference, Normalization, OptimizerState, Settings, Weights, normalization};
 
@@ -118,6 +120,7 @@ pub struct Trainer {
     graph: Graph,
     inference: Inference,
     pub(crate) weights: Weights,
+    parts: Parts,
     pub(crate) optimizer: OptimizerState,
     executors: HashMap<usize, Executor>,
     pool: Pool,
@@ -158,6 +161,7 @@ impl Trainer {
             order: vec![],
             logits: vec![0.0; classes],
             learning: vec![false; weights.parameters().len()],
+            parts: Parts::new(&weights),
             weights,
             graph,
             settings,
@@ -322,9 +326,10 @@ impl Trainer {
         loss: f32,
         rate: f32,
     ) -> Result<(), NotFinite> {
-        let Self { executors, graph, pool, weights, optimizer, settings, learning, .. } = self;
+        let Self { executors, graph, pool, weights, parts, optimizer, settings, learning, .. } = self;
         let executor = &executors[&batch];
-        let norm = if loss.is_finite() { gradient_norm(executor, weights) } else { f64::NAN };
+        let gradient = |number: usize| executor.whole(&Role::Gradient(number));
+        let norm = if loss.is_finite() { parts.norm(pool, &gradient) } else { f64::NAN };
         if !norm.is_finite() {
             let (what, value) = if loss.is_finite() { ("gradient", norm as f32) } else { ("loss", loss) };
             let culprit = first_not_finite(graph, weights, pool, feed, batch, settings.seed, self.step);
@@ -335,16 +340,14 @@ impl Trainer {
             Some(clip) => (f64::from(clip) / (norm + 1e-6)).min(1.0) as f32,
             None => 1.0,
         };
-        optimizer.begin_step();
-        for (number, learning) in learning.iter_mut().enumerate() {
-            if let Some(gradient) = executor.whole(&Role::Gradient(number)) {
-                optimizer.update(weights, number, gradient, scale, rate);
-                // As a rule true from the first step on, so that it costs nothing.
-                *learning = *learning || gradient.iter().any(|&g| g != 0.0);
-            }
-            if let Some(value) = executor.whole(&Role::Update(number)) {
-                weights.values_mut(number).copy_from_slice(value);
-            }
+        let change = |number: usize| match gradient(number) {
+            Some(gradient) => Some(Change::Gradient(gradient)),
+            None => executor.whole(&Role::Update(number)).map(Change::Value),
+        };
+        optimizer.step(pool, parts, weights, &change, [scale, rate]);
+        // As a rule true from the first step on, so that it costs nothing.
+        for (number, learning) in learning.iter_mut().enumerate().filter(|(_, learning)| !**learning) {
+            *learning = gradient(number).is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
         }
         self.step += 1;
         Ok(())
@@ -488,16 +491,6 @@ pub(crate) fn evaluate_while(
         see(image, logits)
     });
     (evaluation.images == images.len()).then_some(evaluation)
-}
-
-/// The norm of all gradients together; not a number as soon as one gradient is none.
-fn gradient_norm(executor: &Executor, weights: &Weights) -> f64 {
-    let squares = (0..weights.parameters().len()).map(|number| {
-        let gradient = executor.whole(&Role::Gradient(number)).unwrap_or(&[]);
-        // In f32 by short pieces, which is fast, and in f64 over the pieces, which is exact enough.
-        gradient.chunks(64).map(|piece| f64::from(piece.iter().map(|g| g * g).sum::<f32>())).sum::<f64>()
-    });
-    squares.sum::<f64>().sqrt()
 }
 
 /// Images of a data set as a batch.

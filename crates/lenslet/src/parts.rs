@@ -1,0 +1,156 @@
+//! All weights cut into parts, which threads share.
+//!
+//! A part is a piece of one parameter. *Invariant:* the parts depend on the parameters' sizes alone, and sums over them are
+//! formed in their order, so the number of threads changes no bit.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lenslet_cpu::Pool;
+use lenslet_cpu::loops::{self, Loops};
+
+use crate::Weights;
+
+/// Numbers of a part: with its gradient and an optimizer's memory they fit into a core's cache.
+const PART: usize = 1 << 14;
+
+/// The parts of a network's weights.
+pub(crate) struct Parts {
+    /// Where each stands among all weights.
+    ranges: Vec<Range<usize>>,
+    /// Which parameter each belongs to, and where that begins.
+    parameters: Vec<(usize, usize)>,
+    /// The bits of each part's sum of squares.
+    squares: Vec<AtomicU64>,
+}
+
+impl Parts {
+    pub(crate) fn new(weights: &Weights) -> Self {
+        let (mut ranges, mut parameters) = (vec![], vec![]);
+        for number in 0..weights.parameters().len() {
+            let Range { start, end } = weights.range(number);
+            for first in (start..end).step_by(PART) {
+                ranges.push(first..end.min(first + PART));
+                parameters.push((number, start));
+            }
+        }
+        let squares = ranges.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { ranges, parameters, squares }
+    }
+
+    /// Where the parts stand among all weights, in order.
+    pub(crate) fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
+    }
+
+    /// The parameter that a part belongs to.
+    pub(crate) fn parameter(&self, part: usize) -> usize {
+        self.parameters[part].0
+    }
+
+    /// Where a part stands within its parameter.
+    pub(crate) fn within(&self, part: usize) -> Range<usize> {
+        let (range, begin) = (&self.ranges[part], self.parameters[part].1);
+        range.start - begin..range.end - begin
+    }
+
+    /// The norm of all gradients together; not a number, or infinite, as soon as one gradient is.
+    pub(crate) fn norm<'a>(&self, pool: &mut Pool, gradient: &(dyn Fn(usize) -> Option<&'a [f32]> + Sync)) -> f64 {
+        pool.run(self.ranges.len(), &|part, _| {
+            let gradient = gradient(self.parameter(part)).map_or(&[][..], |gradient| &gradient[self.within(part)]);
+            self.squares[part].store(loops::run(Squares(gradient)).to_bits(), Ordering::Relaxed);
+        });
+        // The pool's threads are done, so whatever they have stored is seen here.
+        self.squares.iter().map(|square| f64::from_bits(square.load(Ordering::Relaxed))).sum::<f64>().sqrt()
+    }
+}
+
+/// The sum of squares.
+struct Squares<'a>(&'a [f32]);
+
+/// Sums that are formed side by side: two of the widest vectors.
+const SUMS: usize = 32;
+
+/// Numbers that are added up in `f32`, which is fast; sums of so many are added up in `f64`, which is exact enough.
+const PIECE: usize = 1024;
+
+impl Loops for Squares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut total = 0.0;
+        for piece in self.0.chunks(PIECE) {
+            let mut sums = [0.0_f32; SUMS];
+            let rows = piece.chunks_exact(SUMS);
+            for (sum, &g) in sums.iter_mut().zip(rows.remainder()) {
+                *sum = g * g;
+            }
+            for row in rows {
+                for (sum, &g) in sums.iter_mut().zip(row) {
+                    *sum += g * g;
+                }
+            }
+            for sum in sums {
+                total += f64::from(sum);
+            }
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lenslet_graph::{Graph, Init, Parameter, Shape};
+
+    use super::*;
+
+    /// Weights of parameters of these sizes.
+    fn weights(sizes: &[usize]) -> Weights {
+        let parameter = |&size: &usize| Parameter {
+            name: size.to_string(),
+            shape: Shape::whole(&[size]).expect("a possible size"),
+            init: Init::Constant(0.0),
+            trainable: true,
+        };
+        Weights::new(&Graph { parameters: sizes.iter().map(parameter).collect(), ..Graph::default() }, 0)
+    }
+
+    #[test]
+    fn parts_cover_every_parameter_once() {
+        let weights = weights(&[1, PART, 7, 2 * PART + 1]);
+        let parts = Parts::new(&weights);
+        let mut next = [0; 4];
+        for (part, range) in parts.ranges().iter().enumerate() {
+            let (number, within) = (parts.parameter(part), parts.within(part));
+            assert_eq!(within.start, next[number]);
+            assert_eq!(range.start, weights.range(number).start + within.start);
+            assert_eq!(range.len(), within.len());
+            next[number] = within.end;
+        }
+        assert_eq!(next, [1, PART, 7, 2 * PART + 1]);
+    }
+
+    #[test]
+    fn the_norm_is_that_of_f64_and_the_same_bits_on_any_number_of_threads() {
+        let sizes = [1, 31, 33, PIECE + 5, 3 * PART + 77];
+        let weights = weights(&sizes);
+        let number = |i: usize| ((i * 7919) % 1000) as f32 / 300.0 - 1.5;
+        let gradients: Vec<Vec<f32>> = sizes.iter().map(|&size| (0..size).map(number).collect()).collect();
+        let norm = |threads: usize, gradients: &[Vec<f32>]| {
+            // The second has no gradient.
+            let gradient = |number: usize| (number != 1).then(|| &gradients[number][..]);
+            Parts::new(&weights).norm(&mut Pool::new(threads), &gradient)
+        };
+        let squares = gradients.iter().enumerate().filter(|&(number, _)| number != 1).flat_map(|(_, g)| g);
+        let expected = squares.map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
+        let one = norm(1, &gradients);
+        assert!((one / expected - 1.0).abs() < 1e-6, "{one} is not {expected}");
+        assert_eq!(one.to_bits(), norm(3, &gradients).to_bits());
+        for (number, place) in [(0, 0), (2, 32), (4, 3 * PART + 76)] {
+            let mut gradients = gradients.clone();
+            gradients[number][place] = f32::NAN;
+            assert!(norm(2, &gradients).is_nan(), "{number} {place}");
+        }
+    }
+}
