@@ -373,6 +373,10 @@ impl Run<'_> {
                 let (weight, packed) =
                     unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
                 pack::block(pack, part, weight.data, packed);
+                if let Some(scale) = step.inputs.get(1) {
+                    // SAFETY: the plan was checked.
+                    pack::scale(pack, part, unsafe { self.views.input(scale, at) }.data, packed);
+                }
             }
             Kernel::SumSlots { mean } => {
                 let from = part * SUM_PART;
@@ -486,11 +490,19 @@ fn with_call(kernel: &Kernel, call: Call<'_>, runner: impl Runner) {
         Kernel::AvgPool2dGrad(layer) => runner.run(avg_pool::Backward { layer: *layer, call }),
         Kernel::AdaptiveAvgPool2d(layer) => runner.run(adaptive_avg_pool::Forward { layer: *layer, call }),
         Kernel::AdaptiveAvgPool2dGrad(layer) => runner.run(adaptive_avg_pool::Backward { layer: *layer, call }),
-        Kernel::BatchNorm { eps } => runner.run(batch_norm::Forward { eps: *eps, call }),
-        Kernel::BatchNormSums { eps } => runner.run(batch_norm::Sums { eps: *eps, call }),
-        Kernel::BatchNormGrad { eps, training } => {
-            runner.run(batch_norm::Backward { eps: *eps, training: *training, call });
+        Kernel::AddMap(map) => runner.run(sum::Forward { map: *map, call }),
+        Kernel::AddMapGrad(map) => runner.run(sum::Backward { map: *map, call }),
+        Kernel::BatchNorm { eps, activation } => {
+            runner.run(batch_norm::Forward { eps: *eps, activation: *activation, call });
         }
+        Kernel::BatchNormSums { eps, activation } => {
+            runner.run(batch_norm::Sums { eps: *eps, activation: *activation, call });
+        }
+        Kernel::BatchNormGrad { eps, training, activation } => {
+            runner.run(batch_norm::Backward { eps: *eps, training: *training, activation: *activation, call });
+        }
+        Kernel::FoldedScale { eps } => batch_norm::folded_scale(*eps, call),
+        Kernel::FoldedBias { eps } => batch_norm::folded_bias(*eps, call),
         Kernel::Dropout { p, layer } => runner.run(dropout::Dropout { p: *p, layer: *layer, call }),
         Kernel::CrossEntropy { label_smoothing } => {
             runner.run(cross_entropy::Forward { label_smoothing: *label_smoothing, call });

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 /// Philox4x32 with ten rounds: a bijection on the 128-bit counter for each 64-bit key.
+#[inline]
 pub const fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = counter;
     let [mut k0, mut k1] = key;
@@ -147,6 +148,7 @@ pub fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
 
 /// Four uniform numbers in [0, 1) for elements `4·element_block ..` of one image at one step, by random access:
 /// a dropout mask can be made anew wherever it is needed. `layer` must be below 2²⁴.
+#[inline]
 pub const fn dropout_uniform4(seed: u64, layer: u32, step: u32, image: u32, element_block: u32) -> [f32; 4] {
     debug_assert!(layer < 1 << 24);
     let [a, b, c, d] = philox4x32([element_block, image, step, Purpose::Dropout as u32 | layer << 8], key(seed));

@@ -2,8 +2,8 @@
 //!
 //! A tile adds to its slot; when all tiles are done, plain functions go over the slots in order. Moments are merged by
 //! the formula of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for computing sample variances",
-//! 1979), so neither the number of tiles nor a large mean costs accuracy. Only filled lanes count. Totals are made in
-//! `f64`.
+//! 1979), so neither the number of tiles nor a large mean costs accuracy; for the same reason a slot holds a mean as two
+//! numbers, itself rounded and what rounding took away. Only filled lanes count. Totals are made in `f64`.
 
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ impl Kernel for SumImages<'_> {
     }
 }
 
-/// Merges count, mean, squared deviations and zeros of all values of the tile into the slot's four numbers.
+/// Merges count, mean (two numbers), squared deviations and zeros of all values of the tile into the slot's five numbers.
 pub(crate) struct Moments<'a> {
     pub(crate) call: Call<'a>,
 }
@@ -63,11 +63,11 @@ impl Kernel for Moments<'_> {
         let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
         let [zeros] = totals(simd, x.len() / S::N, 1, [x], |[x]| [simd.if_equal(x, zero, one, zero)]);
         Spread::load(output, 1, 0).merge(moments).store(output, 1, 0);
-        output[3] += simd.sum(simd.keep(zeros, tile.images));
+        output[4] += simd.sum(simd.keep(zeros, tile.images));
     }
 }
 
-/// Merges count, mean and squared deviations of each channel of the tile into the slot's `[3, C]`.
+/// Merges count, mean (two numbers) and squared deviations of each channel of the tile into the slot's `[4, C]`.
 pub(crate) struct ChannelMoments<'a> {
     pub(crate) call: Call<'a>,
 }
@@ -114,14 +114,15 @@ impl Spread {
         Self { count, mean: f64::from(mean) + rest / count, squares: (sum(squares) - rest * rest / count).max(0.0) }
     }
 
-    /// Of a slot, whose three rows have `columns` numbers.
+    /// Of a slot, whose four rows have `columns` numbers.
     fn load(slot: &[f32], columns: usize, column: usize) -> Self {
-        let [count, mean, squares] = [0, 1, 2].map(|row| f64::from(slot[row * columns + column]));
-        Self { count, mean, squares }
+        let [count, mean, rest, squares] = [0, 1, 2, 3].map(|row| f64::from(slot[row * columns + column]));
+        Self { count, mean: mean + rest, squares }
     }
 
     fn store(self, slot: &mut [f32], columns: usize, column: usize) {
-        for (row, value) in [self.count, self.mean, self.squares].into_iter().enumerate() {
+        let rest = self.mean - f64::from(self.mean as f32);
+        for (row, value) in [self.count, self.mean, rest, self.squares].into_iter().enumerate() {
             slot[row * columns + column] = value as f32;
         }
     }
@@ -168,13 +169,13 @@ pub(crate) fn sum_slots(slots: Slots<'_>, divisor: f32, range: Range<usize>, out
 
 /// Mean, standard deviation (of the population) and share of zeros, from the slots' [`Moments`].
 pub(crate) fn statistics(slots: Slots<'_>, output: &mut [f32]) {
-    let zeros: f64 = slots.iter().map(|slot| f64::from(slot[3])).sum();
+    let zeros: f64 = slots.iter().map(|slot| f64::from(slot[4])).sum();
     write_statistics(Spread::total(&slots, 1, 0), zeros, output);
 }
 
 /// Mean, variance and unbiased variance of each channel, from the slots' [`ChannelMoments`].
 pub(crate) fn batch_statistics(slots: Slots<'_>, output: &mut [f32]) {
-    let channels = slots.len / 3;
+    let channels = slots.len / 4;
     for channel in 0..channels {
         let Spread { count, mean, squares } = Spread::total(&slots, channels, channel);
         let rows = [mean, squares / count, squares / (count - 1.0).max(1.0)];
@@ -258,7 +259,7 @@ mod tests {
             };
             let whole = shape(false, &[x.data().len()]);
             let y = lenslet_graph::tensor::Tensor::new(whole, x.data().to_vec());
-            let moments = shape(false, &[4]);
+            let moments = shape(false, &[5]);
             Check::new(Statistics, [x]).sums(moments, |machine, call| machine.run(Moments { call }), statistics);
             Check::new(Statistics, [y]).kernel(|_, call| whole_statistics(call.inputs[0].data, call.output));
         }
@@ -272,7 +273,7 @@ mod tests {
         ) {
             let image = shape(true, &[channels, height, width]);
             let x = Random::new(seed).range(image, batch, center - 1.0, center + 1.0);
-            let moments = shape(false, &[3, channels]);
+            let moments = shape(false, &[4, channels]);
             let tile = |machine: crate::kernels::testing::Machine, call: Call<'_>| machine.run(ChannelMoments { call });
             Check::new(BatchStatistics, [x]).sums(moments, tile, batch_statistics);
         }

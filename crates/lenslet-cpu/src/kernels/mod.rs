@@ -21,6 +21,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod custom;
 pub(crate) mod dropout;
 pub(crate) mod feed;
+mod functions;
 pub(crate) mod linear_weight_grad;
 pub(crate) mod map;
 pub(crate) mod matmul;
@@ -32,6 +33,7 @@ pub(crate) mod reduce;
 pub(crate) mod select;
 pub(crate) mod sliding;
 pub(crate) mod softmax;
+pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
 

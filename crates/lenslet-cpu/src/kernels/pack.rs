@@ -23,6 +23,17 @@ pub(crate) fn block(pack: &Pack, part: usize, weight: &[f32], packed: &mut [f32]
     }
 }
 
+/// Multiplies a packed block by a number per output channel, of which `scale` has one for each of all groups.
+pub(crate) fn scale(pack: &Pack, part: usize, scale: &[f32], packed: &mut [f32]) {
+    let blocks = pack.outputs.div_ceil(BLOCK);
+    let (group, first) = (part / blocks, part % blocks * BLOCK);
+    let channels = BLOCK.min(pack.outputs - first);
+    let scale = &scale[group * pack.outputs + first..][..channels];
+    for packed in packed.chunks_exact_mut(BLOCK) {
+        packed.iter_mut().zip(scale).for_each(|(weight, scale)| *weight *= scale);
+    }
+}
+
 /// Numbers of one block.
 pub(crate) fn block_len(pack: &Pack) -> usize {
     pack.inner * pack.taps * BLOCK

@@ -73,6 +73,8 @@ impl Random {
 pub(crate) struct Check {
     op: Op,
     inputs: Vec<Tensor<f64>>,
+    /// What the kernel is to make, if not what the op makes.
+    expected: Option<Tensor<f64>>,
     batch: usize,
     /// Inputs that are gradients.
     gradients: Vec<usize>,
@@ -87,7 +89,12 @@ impl Check {
     pub(crate) fn new(op: impl Into<Op>, inputs: impl Into<Vec<Tensor<f64>>>) -> Self {
         let inputs = inputs.into();
         let batch = inputs.iter().map(Tensor::blocks).max().unwrap_or(1);
-        Self { op: op.into(), inputs, batch, gradients: vec![], tolerance: 1e-5 }
+        Self { op: op.into(), inputs, expected: None, batch, gradients: vec![], tolerance: 1e-5 }
+    }
+
+    /// The kernel does more than the op, and on more inputs: this is what it is to make.
+    pub(crate) fn expecting(self, expected: Tensor<f64>) -> Self {
+        Self { expected: Some(expected), ..self }
     }
 
     /// Images in the batch, where the inputs do not tell.
@@ -108,11 +115,18 @@ impl Check {
 
     /// The output's shape.
     fn shape(&self) -> Shape {
+        if let Some(expected) = &self.expected {
+            return expected.shape();
+        }
         let inputs: Vec<ShapeVar> = self.inputs.iter().map(|x| ShapeVar::new(x.shape())).collect();
         self.op.output(&inputs).expect("a test's sizes fit").shape()
     }
 
-    fn reference(&self) -> Tensor<f64> {
+    /// What a kernel is compared with: the reference's value.
+    pub(crate) fn value(&self) -> Tensor<f64> {
+        if let Some(expected) = &self.expected {
+            return expected.clone();
+        }
         let inputs: Vec<&Tensor<f64>> = self.inputs.iter().collect();
         let (shape, batch) = (self.shape(), self.batch);
         self.op.reference(&Run { inputs: &inputs, shape, batch, feeds: &[], parameters: &[], seed: SEED, step: STEP })
@@ -120,7 +134,7 @@ impl Check {
 
     /// A kernel that makes the op's value, tile by tile. Returns the empty lanes of its output, on all machines.
     pub(crate) fn kernel(&self, kernel: impl Fn(Machine, Call<'_>)) -> Vec<f32> {
-        let (expected, shape) = (self.reference(), self.shape());
+        let (expected, shape) = (self.value(), self.shape());
         let mut empty = vec![];
         if !shape.is_batched() {
             self.tile(Machine::OneLane, 0, shape, vec![f32::NAN; shape.len()], &kernel, |output| {
@@ -146,6 +160,17 @@ impl Check {
         empty
     }
 
+    /// What a plain function on whole values makes.
+    pub(crate) fn whole(shape: Shape, inputs: &[&Tensor<f64>], kernel: impl FnOnce(Call<'_>)) -> Tensor<f64> {
+        let data: Vec<Vec<f32>> = inputs.iter().map(|x| in_lanes(x, 0, 1, 1, false)).collect();
+        let inputs: Vec<Input<'_>> =
+            inputs.iter().zip(&data).map(|(x, data)| Input { data, shape: x.shape() }).collect();
+        let mut output = vec![f32::NAN; shape.len()];
+        let tile = Tile { first: 0, images: 1, batch: 1, seed: SEED, step: STEP };
+        kernel(Call { inputs: &inputs, output: &mut output, shape, tile });
+        Tensor::new(shape, output.into_iter().map(f64::from).collect())
+    }
+
     /// A kernel that adds to a slot's `partial` sums, and what makes the op's value of all slots (there are two).
     pub(crate) fn sums(
         &self,
@@ -153,7 +178,7 @@ impl Check {
         kernel: impl Fn(Machine, Call<'_>),
         finish: impl Fn(Slots<'_>, &mut [f32]),
     ) {
-        let expected = self.reference();
+        let expected = self.value();
         for machine in Machine::vectors() {
             let (slot_len, offset, len) = (partial.len() + 5, 3, partial.len());
             let mut data = vec![0.0; 2 * slot_len];

@@ -2,12 +2,16 @@
 //!
 //! One match says what runs for each op. Most ops are one step under the same name; the others are here: a reshape is no
 //! step at all, moves of data are one kernel, a sum over the batch is a step of the tiles and one behind them, weights are
-//! packed before they are used, and an activation that alone reads a convolution is done by the convolution.
+//! packed in the stage that first needs them, and what `fusion` has put together is one step.
+//!
+//! What is normalised or an activation's result, and is wanted once more in the backward pass as a convolution's input, is
+//! made anew there from what is kept anyway: a pass costs less than the memory, and hardly more time than reading it.
 //!
 //! Steps work on *values*, numbered here and given their places in `memory`.
 
 use std::collections::HashMap;
 
+use super::fusion::{Chain, Fusions, Slope};
 use super::stages::Stages;
 use super::{Kernel, Move, Pack};
 use crate::ops::binary::broadcast_strides;
@@ -15,7 +19,6 @@ use crate::ops::concat::Concat;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use crate::ops::custom::{Custom, CustomGrad};
 use crate::ops::leaf::{Constant, Input, ParameterValue};
-use crate::ops::linear::Linear;
 use crate::ops::map::{Map, MapGrad};
 use crate::ops::{self, Op};
 use crate::{Graph, MAX_RANK, NodeId, Shape};
@@ -83,8 +86,10 @@ pub(super) fn lower(graph: &Graph) -> Lowered {
     let mut lowering = Lowering {
         graph,
         stages: Stages::new(graph),
-        fused: fusions(graph, &live),
+        fusions: Fusions::new(graph, &live),
         packed: HashMap::new(),
+        recipes: HashMap::new(),
+        made_again: HashMap::new(),
         lowered: Lowered { steps: vec![], values: vec![], handles: vec![None; graph.nodes.len()] },
     };
     for id in graph.ids().filter(|id| live[id.index()]) {
@@ -93,45 +98,43 @@ pub(super) fn lower(graph: &Graph) -> Lowered {
     lowering.lowered
 }
 
-/// Convolutions and dense layers whose only reader is an activation: the activation by the node, and its function.
-fn fusions(graph: &Graph, live: &[bool]) -> HashMap<NodeId, (NodeId, Map)> {
-    let mut readers = vec![vec![]; graph.nodes.len()];
-    for id in graph.ids().filter(|id| live[id.index()]) {
-        for input in &graph.node(id).inputs {
-            readers[input.index()].push(id);
-        }
-    }
-    for (_, output) in &graph.outputs {
-        // A result that the user sees is read by more than a step.
-        readers[output.index()].push(*output);
-    }
-    let fusion = |id: NodeId| match (&graph.node(id).op, readers[id.index()].as_slice()) {
-        (Op::Conv2d(_) | Op::Linear(_), &[reader]) if graph.node(id).shape().is_batched() => {
-            match graph.node(reader).op {
-                Op::Map(map) => Some((id, (reader, map))),
-                _ => None,
-            }
-        }
-        _ => None,
-    };
-    graph.ids().filter_map(fusion).collect()
-}
-
 struct Lowering<'a> {
     graph: &'a Graph,
     stages: Stages,
-    fused: HashMap<NodeId, (NodeId, Map)>,
-    /// Packed weights that exist already, so that a layer that is used twice packs once.
-    packed: HashMap<(ValueId, Pack), Handle>,
+    fusions: Fusions,
+    /// Packed weights that exist already, by weight and scale, so that a layer that is used twice packs once; and the
+    /// numbers of their steps.
+    packed: HashMap<(ValueId, Option<ValueId>, Pack), (Handle, usize)>,
+    /// How values can be made again.
+    recipes: HashMap<NodeId, Recipe>,
+    /// Those that were, in this stage.
+    made_again: HashMap<(NodeId, usize), Handle>,
     lowered: Lowered,
+}
+
+/// A step that makes a value out of another.
+#[derive(Clone, Debug)]
+struct Recipe {
+    /// The node of the other value.
+    source: NodeId,
+    kernel: Kernel,
+    inputs: Vec<Handle>,
 }
 
 impl Lowering<'_> {
     /// The steps of one node.
     fn node(&mut self, id: NodeId) {
-        if self.lowered.handles[id.index()].is_some() {
-            return; // An activation that its convolution has done.
+        if self.fusions.is_away(id) {
+            return;
         }
+        match self.fusions.chain(id) {
+            Some(chain) => self.chain(id, chain),
+            None => self.op(id),
+        }
+    }
+
+    /// The steps of one node's op.
+    fn op(&mut self, id: NodeId) {
         let node = self.graph.node(id);
         match &node.op {
             Op::Input(Input { index }) => self.step(id, Kernel::Feed { input: *index }),
@@ -141,8 +144,17 @@ impl Lowering<'_> {
             }
             Op::Constant(Constant { value, .. }) => self.step(id, Kernel::Fill(*value)),
 
-            Op::Map(map) => self.step(id, Kernel::Map(*map)),
-            Op::MapGrad(MapGrad { map }) => self.step(id, Kernel::MapGrad(*map)),
+            Op::Map(map) => {
+                self.step(id, Kernel::Map(*map));
+                self.keep_recipe(id, node.inputs[0], Kernel::Map(*map), self.inputs(id));
+            }
+            Op::MapGrad(MapGrad { map }) => match self.fusions.sum(id) {
+                Some(sum) => {
+                    let inputs = [&[self.handle(node.inputs[0])], self.inputs(sum).as_slice()].concat();
+                    self.step_with(id, Kernel::AddMapGrad(*map), inputs);
+                }
+                None => self.step(id, Kernel::MapGrad(*map)),
+            },
             Op::Binary(binary) => self.step(id, Kernel::Binary(*binary)),
             Op::Select(_) => self.step(id, Kernel::Select),
             Op::MatMul(_) => self.step(id, Kernel::MatMul),
@@ -163,33 +175,31 @@ impl Lowering<'_> {
             }
             Op::BatchExpand(expand) => self.step(id, Kernel::BatchExpand { mean: expand.mean }),
             Op::Statistics(_) if works_on_tiles(self.graph, id) => {
-                let partial = Shape::whole(&[4]).expect("four numbers");
+                let partial = Shape::whole(&[5]).expect("five numbers");
                 self.over_slots(id, Kernel::Moments, Kernel::Statistics, partial);
             }
             Op::Statistics(_) => self.step(id, Kernel::WholeStatistics),
 
-            Op::Conv2d(layer) => self.conv2d(id, *layer),
+            Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) => {
+                self.chain(id, Chain { first: id, norm: None, residual: None, activation: None })
+            }
             Op::Conv2dInputGrad(Conv2dInputGrad { layer, image }) => {
                 let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
                 let (inner, outputs) = (layer.out_channels() / groups, image.dim(0) / groups);
                 let strides = [inner * outputs * taps, taps, outputs * taps, 1];
-                let weight = self.pack(node.inputs[1], Pack { groups, outputs, inner, taps, strides });
+                let weight = self.pack(id, node.inputs[1], None, Pack { groups, outputs, inner, taps, strides });
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer }, inputs);
             }
             Op::Conv2dWeightGrad(Conv2dWeightGrad { layer }) => {
-                self.over_slots(
-                    id,
-                    Kernel::Conv2dWeightGrad { layer: *layer },
-                    Kernel::SumSlots { mean: false },
-                    node.shape(),
-                );
+                let inputs = vec![self.again(node.inputs[0], id), self.handle(node.inputs[1])];
+                let kernel = Kernel::Conv2dWeightGrad { layer: *layer };
+                self.over_slots_with(id, kernel, Kernel::SumSlots { mean: false }, node.shape(), inputs);
             }
-            Op::Linear(layer) => self.linear(id, layer),
             Op::LinearInputGrad(_) => {
                 let [taps, outputs] = matrix(self.graph.node(node.inputs[1]).shape());
-                let weight =
-                    self.pack(node.inputs[1], Pack { groups: 1, outputs, inner: 1, taps, strides: [0, 1, 0, outputs] });
+                let pack = Pack { groups: 1, outputs, inner: 1, taps, strides: [0, 1, 0, outputs] };
+                let weight = self.pack(id, node.inputs[1], None, pack);
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Linear { activation: None }, inputs);
             }
@@ -203,18 +213,27 @@ impl Lowering<'_> {
             Op::AdaptiveAvgPool2dGrad(grad) => self.step(id, Kernel::AdaptiveAvgPool2dGrad(grad.layer)),
 
             Op::BatchStatistics(_) => {
-                self.over_slots(id, Kernel::ChannelMoments, Kernel::BatchStatistics, node.shape())
+                let partial = Shape::whole(&[4, node.shape().dim(1)]).expect("hardly more than the statistics");
+                self.over_slots(id, Kernel::ChannelMoments, Kernel::BatchStatistics, partial);
             }
-            Op::BatchNorm(norm) => self.step(id, Kernel::BatchNorm { eps: norm.eps }),
             Op::BatchNormSums(sums) => {
-                self.over_slots(
+                let (gradient, activation, norm) = self.through_activation(node.inputs[2]);
+                let mut inputs = vec![self.handle(node.inputs[0]), self.handle(node.inputs[1]), gradient];
+                inputs.extend(norm.iter().flat_map(|&norm| [2, 3].map(|i| self.inputs(norm)[i])));
+                let kernel = Kernel::BatchNormSums { eps: sums.eps, activation };
+                self.over_slots_with(id, kernel, Kernel::SumSlots { mean: false }, node.shape(), inputs);
+            }
+            Op::BatchNormGrad(grad) => {
+                let (gradient, activation, norm) = self.through_activation(node.inputs[4]);
+                let mut inputs: Vec<Handle> = node.inputs[..4].iter().map(|&input| self.handle(input)).collect();
+                inputs.push(gradient);
+                inputs.extend(norm.iter().map(|&norm| self.inputs(norm)[3]));
+                self.step_with(
                     id,
-                    Kernel::BatchNormSums { eps: sums.eps },
-                    Kernel::SumSlots { mean: false },
-                    node.shape(),
+                    Kernel::BatchNormGrad { eps: grad.eps, training: grad.training, activation },
+                    inputs,
                 );
             }
-            Op::BatchNormGrad(grad) => self.step(id, Kernel::BatchNormGrad { eps: grad.eps, training: grad.training }),
             Op::DropoutMask(mask) => self.step(id, Kernel::Dropout { p: mask.p, layer: mask.layer }),
 
             Op::CrossEntropy(loss) => self.step(id, Kernel::CrossEntropy { label_smoothing: loss.label_smoothing }),
@@ -245,47 +264,115 @@ impl Lowering<'_> {
 
     /// A sum over the batch: `tiles` adds to the slot's partial sum, `total` makes the value of all slots' sums.
     fn over_slots(&mut self, id: NodeId, tiles: Kernel, total: Kernel, partial: Shape) {
-        let shape = self.graph.node(id).shape();
-        if !works_on_tiles(self.graph, id) {
-            // The sum of a value that is no image's own is the value itself.
-            let value = self.handle(self.graph.node(id).inputs[0]).value;
-            self.lowered.handles[id.index()] = Some(Handle { value, shape });
-            return;
-        }
-        let slot = Handle { value: self.value(Memory::Slot, partial.len()), shape: partial };
         let inputs = self.inputs(id);
+        if works_on_tiles(self.graph, id) {
+            self.over_slots_with(id, tiles, total, partial, inputs);
+        } else {
+            // The sum of a value that is no image's own is the value itself.
+            let handle = Handle { value: inputs[0].value, shape: self.graph.node(id).shape() };
+            self.lowered.handles[id.index()] = Some(handle);
+        }
+    }
+
+    /// The same, of these values.
+    fn over_slots_with(&mut self, id: NodeId, tiles: Kernel, total: Kernel, partial: Shape, inputs: Vec<Handle>) {
+        let shape = self.graph.node(id).shape();
+        let slot = Handle { value: self.value(Memory::Slot, partial.len()), shape: partial };
         self.push(id, self.stages.runs(id), true, tiles, inputs, slot);
         let output = self.new_handle(shape);
         self.push(id, self.stages.available(id), false, total, vec![slot], output);
         self.lowered.handles[id.index()] = Some(output);
     }
 
-    fn conv2d(&mut self, id: NodeId, layer: Conv2d) {
-        let node = self.graph.node(id);
+    /// The step of the ops that end in `id`.
+    fn chain(&mut self, id: NodeId, chain: Chain) {
+        let Chain { first, norm, residual, activation } = chain;
+        let mut inputs = self.inputs(first);
+        let kernel = match &self.graph.node(first).op {
+            Op::Conv2d(layer) => {
+                inputs = self.conv2d_inputs(id, first, layer, norm);
+                Kernel::Conv2d { layer: *layer, activation }
+            }
+            Op::Linear(_) => {
+                let weight = self.graph.node(first).inputs[1];
+                let [outputs, taps] = matrix(self.graph.node(weight).shape());
+                let pack = Pack { groups: 1, outputs, inner: 1, taps, strides: [0, taps, 0, 1] };
+                inputs[1] = self.pack(id, weight, None, pack);
+                Kernel::Linear { activation }
+            }
+            Op::BatchNorm(norm) => {
+                inputs.extend(residual.map(|residual| self.handle(residual)));
+                Kernel::BatchNorm { eps: norm.eps, activation }
+            }
+            Op::Binary(_) => Kernel::AddMap(activation.expect("a sum alone is no chain")),
+            op => unreachable!("no chain begins with {op:?}"),
+        };
+        if matches!(kernel, Kernel::BatchNorm { .. }) && residual.is_none() {
+            self.keep_recipe(id, self.graph.node(first).inputs[0], kernel.clone(), inputs.clone());
+        }
+        self.step_with(id, kernel, inputs);
+    }
+
+    /// A convolution's image, packed weight, and bias if it has one, with the normalisation in them if it does that, too.
+    fn conv2d_inputs(&mut self, id: NodeId, first: NodeId, layer: &Conv2d, norm: Option<NodeId>) -> Vec<Handle> {
+        let node = self.graph.node(first);
         let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
         let inner = self.graph.node(node.inputs[0]).shape().dim(0) / groups;
         let outputs = layer.out_channels() / groups;
         let strides = [outputs * inner * taps, inner * taps, taps, 1];
-        let weight = self.pack(node.inputs[1], Pack { groups, outputs, inner, taps, strides });
-        self.with_activation(id, weight, |activation| Kernel::Conv2d { layer, activation });
+        let pack = Pack { groups, outputs, inner, taps, strides };
+        let mut inputs = self.inputs(first);
+        let Some(norm) = norm else {
+            inputs[1] = self.pack(id, node.inputs[1], None, pack);
+            return inputs;
+        };
+        let Op::BatchNorm(op) = &self.graph.node(norm).op else {
+            unreachable!("a convolution folds in a normalisation")
+        };
+        let (eps, of_norm) = (op.eps, self.inputs(norm));
+        let (statistics, weight, bias) = (of_norm[1], of_norm[2], of_norm[3]);
+        let [scale, shift] = [(); 2].map(|()| self.new_handle(weight.shape));
+        let stage = self.stages.runs(id);
+        self.push(norm, stage, false, Kernel::FoldedScale { eps }, vec![statistics, weight], scale);
+        let before = [&[statistics, weight, bias], &inputs[2..]].concat();
+        self.push(norm, stage, false, Kernel::FoldedBias { eps }, before, shift);
+        vec![inputs[0], self.pack(id, node.inputs[1], Some(scale), pack), shift]
     }
 
-    fn linear(&mut self, id: NodeId, _: &Linear) {
-        let weight = self.graph.node(id).inputs[1];
-        let [outputs, taps] = matrix(self.graph.node(weight).shape());
-        let weight = self.pack(weight, Pack { groups: 1, outputs, inner: 1, taps, strides: [0, taps, 0, 1] });
-        self.with_activation(id, weight, |activation| Kernel::Linear { activation });
-    }
-
-    /// A convolution or dense layer together with the activation that alone reads it, if there is one.
-    fn with_activation(&mut self, id: NodeId, weight: Handle, kernel: impl Fn(Option<Map>) -> Kernel) {
-        let mut inputs = self.inputs(id);
-        inputs[1] = weight;
-        let fused = self.fused.get(&id).copied();
-        self.step_with(id, kernel(fused.map(|(_, map)| map)), inputs);
-        if let Some((activation, _)) = fused {
-            self.lowered.handles[activation.index()] = self.lowered.handles[id.index()];
+    /// The gradient that batch normalisation's backward steps read, and the activation whose slope they work out, with the
+    /// node of the normalisation.
+    fn through_activation(&self, gradient: NodeId) -> (Handle, Option<Map>, Option<NodeId>) {
+        match self.fusions.slope(gradient) {
+            Some(Slope { map, norm, gradient }) => (self.handle(gradient), Some(map), Some(norm)),
+            None => (self.handle(gradient), None, None),
         }
+    }
+
+    /// Remembers how `id`'s value is made from `source`'s.
+    fn keep_recipe(&mut self, id: NodeId, source: NodeId, kernel: Kernel, inputs: Vec<Handle>) {
+        if self.graph.node(id).shape().is_batched() {
+            self.recipes.insert(id, Recipe { source, kernel, inputs });
+        }
+    }
+
+    /// A node's value for `reader` in the backward pass: made again, if otherwise it alone would have to be kept so long.
+    fn again(&mut self, id: NodeId, reader: NodeId) -> Handle {
+        let stage = self.stages.runs(reader);
+        if let Some(&again) = self.made_again.get(&(id, stage)) {
+            return again;
+        }
+        let handle = self.handle(id);
+        let Some(Recipe { source, kernel, inputs }) = self.recipes.get(&id).cloned() else { return handle };
+        let is_weight_grad = |reader: &NodeId| matches!(self.graph.node(*reader).op, Op::Conv2dWeightGrad(_));
+        let mut others = self.fusions.readers(id).iter().filter(|reader| !is_weight_grad(reader));
+        let source_is_kept = self.fusions.readers(source).iter().any(|&later| later > reader);
+        if stage == self.stages.runs(id) || others.any(|&other| self.stages.runs(other) >= stage) || !source_is_kept {
+            return handle;
+        }
+        let again = self.new_handle(handle.shape);
+        self.push(id, stage, true, kernel, inputs, again);
+        self.made_again.insert((id, stage), again);
+        again
     }
 
     /// The product over the whole batch wants its left factor image after image.
@@ -298,16 +385,22 @@ impl Lowering<'_> {
         self.step_with(id, Kernel::LinearWeightGrad, inputs);
     }
 
-    fn pack(&mut self, weight: NodeId, pack: Pack) -> Handle {
+    /// A packed weight for `reader`, made in the stage that first wants it.
+    fn pack(&mut self, reader: NodeId, weight: NodeId, scale: Option<Handle>, pack: Pack) -> Handle {
         let source = self.handle(weight);
-        if let Some(&packed) = self.packed.get(&(source.value, pack)) {
+        let key = (source.value, scale.map(|scale| scale.value), pack);
+        let stage = self.stages.runs(reader);
+        if let Some(&(packed, step)) = self.packed.get(&key) {
+            let packing = &mut self.lowered.steps[step];
+            packing.stage = packing.stage.min(stage);
             return packed;
         }
         let len = pack.groups * pack.group_len();
         let shape = Shape::whole(&[len]).expect("packed weights are hardly larger than weights");
         let packed = self.new_handle(shape);
-        self.push(weight, self.stages.available(weight), false, Kernel::Pack(pack), vec![source], packed);
-        self.packed.insert((source.value, pack), packed);
+        let inputs = [source].into_iter().chain(scale).collect();
+        self.packed.insert(key, (packed, self.lowered.steps.len()));
+        self.push(weight, stage, false, Kernel::Pack(pack), inputs, packed);
         packed
     }
 

@@ -1,28 +1,32 @@
 //! A place for every value.
 //!
-//! Whole values and partial sums stand side by side: they are small. Values of a tile that are used up within their stage
-//! live in the scratch memory of the thread that works on it, which stays in its cache; the others are kept per tile.
-//! Both kinds share memory with values that are not alive at the same time. Liveness is inclusive at both ends, so a step
-//! never writes where it reads.
+//! Values of a tile that are used up within their stage live in the scratch memory of the thread that works on it, which
+//! stays in its cache; the others are kept per tile. Whole values and partial sums have a block each. In every block, values
+//! that are not alive at the same time share their place. Liveness is inclusive at both ends, so a step never writes where it
+//! reads.
+//!
+//! A tile goes through its steps in order whatever other tiles do, so its values live from step to step. Whole values and
+//! partial sums are everyone's: their time goes by waves, all of a stage's tile work being the last ([`Moment`]). So a
+//! partial sum lives through all tile work of its stage and up to the wave that adds up the slots.
 
-use super::lower::{Handle, Lowered, LoweredStep, Memory, ValueId};
+use super::lower::{Handle, Lowered, LoweredStep, Memory};
 use super::{Operand, Options, Place, Plan, Stage, Step};
 use crate::{Graph, Role};
 
-/// Memory that partial sums may take over all slots, in numbers (256 MiB); with very large layers there are fewer slots.
-const SLOT_BUDGET: usize = 64 << 20;
+/// Memory that partial sums may take over all slots, in numbers (128 MiB); with very large layers there are fewer slots.
+const SLOT_BUDGET: usize = 32 << 20;
 
 /// More slots than this would not speed up anything.
 const MOST_SLOTS: usize = 64;
 
 pub(super) fn place(graph: &Graph, lowered: Lowered, options: Options) -> Plan {
     let order = order(&lowered.steps);
-    let spans = spans(graph, &lowered, &order);
+    let waves = waves(&lowered);
+    let spans = spans(graph, &lowered, &order, &waves);
     let (places, lens) = places(&lowered, &spans);
     let operand = |handle: &Handle| Operand { place: places[handle.value.0], shape: handle.shape };
 
     let mut stages: Vec<Stage> = vec![];
-    let waves = waves(&lowered);
     for (step, wave) in lowered.steps.iter().zip(waves) {
         stages.resize_with(stages.len().max(step.stage + 1), Stage::default);
         let stage = &mut stages[step.stage];
@@ -66,34 +70,43 @@ fn order(steps: &[LoweredStep]) -> Vec<usize> {
     order
 }
 
-/// The life of a value, in steps and in stages, both ends included.
+/// When everyone's work is done: stage and wave; tile work is the stage's last.
+type Moment = (usize, usize);
+
+const TILES: usize = usize::MAX;
+
+/// The life of a value, both ends included.
 #[derive(Clone, Copy, Debug)]
 struct Span {
+    /// In steps, as one tile sees it.
     steps: (usize, usize),
-    stages: (usize, usize),
-    /// All of it within the tile work of one stage.
-    local: bool,
+    /// As all see it.
+    moments: (Moment, Moment),
 }
 
-fn spans(graph: &Graph, lowered: &Lowered, order: &[usize]) -> Vec<Option<Span>> {
+impl Span {
+    /// All of it within the tile work of one stage.
+    fn is_local(&self) -> bool {
+        self.moments.0.1 == TILES && self.moments.0 == self.moments.1
+    }
+}
+
+fn spans(graph: &Graph, lowered: &Lowered, order: &[usize], waves: &[usize]) -> Vec<Option<Span>> {
     let mut spans: Vec<Option<Span>> = vec![None; lowered.values.len()];
-    for (step, &time) in lowered.steps.iter().zip(order) {
-        let mut touch = |ValueId(value): ValueId| {
-            let span =
-                spans[value].get_or_insert(Span { steps: (time, time), stages: (step.stage, step.stage), local: true });
+    for ((step, &time), &wave) in lowered.steps.iter().zip(order).zip(waves) {
+        let moment = (step.stage, if step.tile { TILES } else { wave });
+        for handle in step.inputs.iter().chain([&step.output]) {
+            let span = spans[handle.value.0].get_or_insert(Span { steps: (time, time), moments: (moment, moment) });
             span.steps = (span.steps.0.min(time), span.steps.1.max(time));
-            span.local &= step.tile && span.stages == (step.stage, step.stage);
-            span.stages = (span.stages.0.min(step.stage), span.stages.1.max(step.stage));
-        };
-        touch(step.output.value);
-        step.inputs.iter().for_each(|input| touch(input.value));
+            span.moments = (span.moments.0.min(moment), span.moments.1.max(moment));
+        }
     }
     for (_, id) in &graph.outputs {
         // Results outlive the run.
         let value = lowered.handles[id.index()].expect("outputs are live").value;
         if let Some(span) = &mut spans[value.0] {
-            span.stages.1 = usize::MAX;
-            span.local = false;
+            span.steps.1 = usize::MAX;
+            span.moments.1 = (usize::MAX, TILES);
         }
     }
     spans
@@ -107,39 +120,37 @@ struct Lens {
 }
 
 fn places(lowered: &Lowered, spans: &[Option<Span>]) -> (Vec<Place>, Lens) {
-    let mut lens = Lens { whole: 0, kept: 0, scratch: 0, slot: 0 };
     let mut places = vec![Place::Whole(0); lowered.values.len()];
-    let (mut kept, mut scratch) = (vec![], vec![]);
+    let (mut whole, mut kept, mut scratch, mut slot) = (vec![], vec![], vec![], vec![]);
     for (i, (value, span)) in lowered.values.iter().zip(spans).enumerate() {
         match (value.memory, span) {
             (Memory::Parameter(parameter), _) => places[i] = Place::Parameter(parameter),
-            (Memory::Whole, _) => places[i] = Place::Whole(append(&mut lens.whole, value.len)),
-            (Memory::Slot, _) => places[i] = Place::Slot(append(&mut lens.slot, value.len)),
-            (Memory::Tile, Some(span)) if span.local => scratch.push((i, value.len, span.steps)),
-            (Memory::Tile, Some(span)) => kept.push((i, value.len, span.stages)),
-            (Memory::Tile, None) => unreachable!("a value of a tile is some step's output"),
+            (_, None) => unreachable!("a value is some step's output"),
+            (Memory::Whole, Some(span)) => whole.push((i, value.len.next_multiple_of(ALIGN), span.moments)),
+            (Memory::Slot, Some(span)) => slot.push((i, value.len.next_multiple_of(ALIGN), span.moments)),
+            (Memory::Tile, Some(span)) if span.is_local() => scratch.push((i, value.len, span.steps)),
+            (Memory::Tile, Some(span)) => kept.push((i, value.len, span.steps)),
         }
     }
-    lens.kept = arrange(&mut kept, |i, offset| places[i] = Place::Kept(offset));
-    lens.scratch = arrange(&mut scratch, |i, offset| places[i] = Place::Scratch(offset));
+    let lens = Lens {
+        whole: arrange(&mut whole, |i, offset| places[i] = Place::Whole(offset)),
+        kept: arrange(&mut kept, |i, offset| places[i] = Place::Kept(offset)),
+        scratch: arrange(&mut scratch, |i, offset| places[i] = Place::Scratch(offset)),
+        slot: arrange(&mut slot, |i, offset| places[i] = Place::Slot(offset)),
+    };
     (places, lens)
 }
 
-/// Values begin at a cache line, so that a vector never crosses one.
+/// Everyone's values begin at a cache line, so that a vector never crosses one. (A tile's do in any case: a number of them
+/// is a vector.)
 const ALIGN: usize = 16;
-
-fn append(end: &mut usize, len: usize) -> usize {
-    let offset = *end;
-    *end += len.next_multiple_of(ALIGN);
-    offset
-}
 
 /// Packs `(value, length, life)` into one block: larger values first, each at the lowest place that is free for all of
 /// its life. Returns the block's length.
-fn arrange(values: &mut [(usize, usize, (usize, usize))], mut place: impl FnMut(usize, usize)) -> usize {
+fn arrange<T: Ord + Copy>(values: &mut [(usize, usize, (T, T))], mut place: impl FnMut(usize, usize)) -> usize {
     values.sort_by_key(|&(i, len, _)| (std::cmp::Reverse(len), i));
     // Placed so far: first number, one behind the last, life.
-    let mut placed: Vec<(usize, usize, (usize, usize))> = vec![];
+    let mut placed: Vec<(usize, usize, (T, T))> = vec![];
     let mut total = 0;
     for &(i, len, life) in values.iter() {
         let mut at = 0;
@@ -190,6 +201,6 @@ mod tests {
         }
         assert_eq!(total, 25, "the first and third value share their place");
         values.clear();
-        assert_eq!(arrange(&mut values, |_, _| ()), 0);
+        assert_eq!(arrange::<usize>(&mut values, |_, _| ()), 0);
     }
 }

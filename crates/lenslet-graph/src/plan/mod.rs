@@ -9,13 +9,14 @@
 //! Sums over tiles do not depend on threads: tiles are dealt to *slots* by number, a slot adds up its tiles in order, and
 //! slots are added up in order.
 //!
-//! Building a plan has three steps, a file each: `lower` turns ops into steps on values (fusing what belongs together),
-//! `stages` says when each can run, `memory` gives every value a place. [`check`] proves the result legal. A backend
+//! Building a plan has four steps, a file each: `fusion` finds the ops that one step does together, `lower` turns ops into
+//! steps on values, `stages` says when each can run, `memory` gives every value a place. [`check`] proves the result legal. A backend
 //! runs a plan and knows nothing about layers; the plan knows nothing about instruction sets but the number of lanes.
 
 use std::fmt;
 
 pub mod check;
+mod fusion;
 mod lower;
 mod memory;
 mod stages;
@@ -132,6 +133,10 @@ pub enum Kernel {
     MapGrad(Map),
     /// Arithmetic with broadcasting.
     Binary(Binary),
+    /// A function of the sum of two values of equal sizes.
+    AddMap(Map),
+    /// A function's gradient, given as the sum of two: what the gradient of a [`Kernel::MapGrad`] goes by, and the two.
+    AddMapGrad(Map),
     /// One of two by a condition, with broadcasting.
     Select,
     /// Copies blocks from one order to another: slice, permute, expand, pad, concat.
@@ -169,7 +174,8 @@ pub enum Kernel {
     Statistics,
     /// The same of a whole value.
     WholeStatistics,
-    /// Weights in the order in which a convolution reads them.
+    /// Weights in the order in which a convolution reads them: weight, and what each output channel is multiplied by if that
+    /// is not 1.
     Pack(Pack),
     /// A convolution, forward: image, packed weight, bias if there is one.
     Conv2d {
@@ -209,22 +215,40 @@ pub enum Kernel {
     AdaptiveAvgPool2d(AdaptiveAvgPool2d),
     /// Its gradient.
     AdaptiveAvgPool2dGrad(AdaptiveAvgPool2d),
-    /// Normalisation: image, statistics, weight, bias.
+    /// Normalisation: image, statistics, weight, bias, and what is added behind it if there is something.
     BatchNorm {
         /// Added to the variance.
         eps: f32,
+        /// What is done to each result.
+        activation: Option<Map>,
     },
-    /// Adds the tile's part of the two sums of the backward pass to the slot's: image, statistics, gradient.
+    /// Adds the tile's part of the two sums of the backward pass to the slot's: image, statistics, gradient; and weight and
+    /// bias where the gradient is by an activation of the result.
     BatchNormSums {
         /// Added to the variance.
         eps: f32,
+        /// What was done to each result.
+        activation: Option<Map>,
     },
-    /// Gradient by the image: image, statistics, weight, sums, gradient; empty lanes get 0.
+    /// Gradient by the image: image, statistics, weight, sums, gradient; and the bias where the gradient is by an activation
+    /// of the result. Empty lanes get 0.
     BatchNormGrad {
         /// Added to the variance.
         eps: f32,
         /// Whether the statistics are the batch's own.
         training: bool,
+        /// What was done to each result.
+        activation: Option<Map>,
+    },
+    /// What the weights of a convolution are multiplied by so that it normalises, too: statistics, weight.
+    FoldedScale {
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// The bias of such a convolution: statistics, weight, bias, and the convolution's own bias if there is one.
+    FoldedBias {
+        /// Added to the variance.
+        eps: f32,
     },
     /// Random zeros.
     Dropout {
@@ -362,9 +386,13 @@ impl fmt::Display for Step {
         let kernel = format!("{:?}", self.kernel);
         let name: String = kernel.chars().take_while(|c| c.is_alphanumeric()).collect();
         let fused = match &self.kernel {
-            Kernel::Conv2d { activation: Some(map), .. } | Kernel::Linear { activation: Some(map) } => {
-                format!("+{map:?}")
-            }
+            Kernel::Conv2d { activation: Some(map), .. }
+            | Kernel::Linear { activation: Some(map) }
+            | Kernel::BatchNorm { activation: Some(map), .. }
+            | Kernel::BatchNormSums { activation: Some(map), .. }
+            | Kernel::BatchNormGrad { activation: Some(map), .. }
+            | Kernel::AddMap(map)
+            | Kernel::AddMapGrad(map) => format!("+{map:?}"),
             _ => String::new(),
         };
         write!(f, "{:<28} {}  <-", name + &fused, self.output)?;

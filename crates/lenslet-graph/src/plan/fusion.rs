@@ -1,0 +1,208 @@
+//! Which ops one step does together.
+//!
+//! A pass over a large value waits for memory, not for arithmetic, so a step does whatever can be done with a number while
+//! it is in a register. Forward, that is a [`Chain`]: a convolution or dense layer and the activation behind it; batch
+//! normalisation, the sum with a residual, and the activation; such a sum and the activation. In evaluation the
+//! normalisation behind a convolution goes into its weights. Backward, the sum of two gradients is taken by the gradient of
+//! the activation that reads it; and the gradient of an activation behind batch normalisation is a [`Slope`], which the
+//! normalisation's own backward steps work out as they go.
+//!
+//! Invariant: a node is fused away only if what reads it does its work, so never one that is a result of the graph: that
+//! counts as read by more than a step.
+
+use std::collections::HashMap;
+
+use crate::ops::Op;
+use crate::ops::binary::Binary;
+use crate::ops::map::{Map, MapGrad};
+use crate::{Graph, NodeId};
+
+/// Ops of the forward pass in a row, done by one step that stands in the place of the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    /// What it begins with.
+    pub(super) first: NodeId,
+    /// The normalisation that is folded into the convolution.
+    pub(super) norm: Option<NodeId>,
+    /// What is added behind the normalisation.
+    pub(super) residual: Option<NodeId>,
+    pub(super) activation: Option<Map>,
+}
+
+/// The gradient of an activation behind batch normalisation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slope {
+    pub(super) map: Map,
+    /// The normalisation.
+    pub(super) norm: NodeId,
+    /// The gradient by the activation's output.
+    pub(super) gradient: NodeId,
+}
+
+/// All fusions of a graph.
+pub(super) struct Fusions {
+    /// By the last node of each.
+    chains: HashMap<NodeId, Chain>,
+    slopes: HashMap<NodeId, Slope>,
+    /// The sum of two gradients, by the gradient of an activation that takes it.
+    sums: HashMap<NodeId, NodeId>,
+    /// Nodes without a step of their own.
+    away: Vec<bool>,
+    /// The steps that read each node's value, by their nodes; what is fused away reads nothing.
+    readers: Vec<Vec<NodeId>>,
+}
+
+impl Fusions {
+    pub(super) fn new(graph: &Graph, live: &[bool]) -> Self {
+        let none = vec![false; graph.nodes.len()];
+        let readers = readers(graph, live);
+        let mut all =
+            Self { chains: HashMap::new(), slopes: HashMap::new(), sums: HashMap::new(), away: none, readers };
+        let live = || graph.ids().filter(|id| live[id.index()]);
+        // First, for what a slope does not read any more may have a single reader left.
+        live().for_each(|id| all.find_slope(graph, id));
+        live().for_each(|id| all.find_chain(graph, id));
+        all
+    }
+
+    /// Whether the node has no step of its own.
+    pub(super) fn is_away(&self, id: NodeId) -> bool {
+        self.away[id.index()]
+    }
+
+    /// The chain that ends in this node.
+    pub(super) fn chain(&self, id: NodeId) -> Option<Chain> {
+        self.chains.get(&id).copied()
+    }
+
+    /// What stands for this gradient, if that is an activation's behind batch normalisation.
+    pub(super) fn slope(&self, gradient: NodeId) -> Option<Slope> {
+        self.slopes.get(&gradient).copied()
+    }
+
+    /// The sum that this gradient of an activation takes.
+    pub(super) fn sum(&self, id: NodeId) -> Option<NodeId> {
+        self.sums.get(&id).copied()
+    }
+
+    /// The nodes whose steps read this node's value.
+    pub(super) fn readers(&self, id: NodeId) -> &[NodeId] {
+        &self.readers[id.index()]
+    }
+
+    fn find_slope(&mut self, graph: &Graph, id: NodeId) {
+        let node = graph.node(id);
+        let Op::MapGrad(MapGrad { map }) = node.op else { return };
+        let &[saved, gradient] = node.inputs.as_slice() else { unreachable!("two inputs") };
+        let norm = match graph.node(saved).op {
+            Op::Map(forward) if forward == map && map.saves_output() => graph.node(saved).inputs[0],
+            _ => saved,
+        };
+        let Op::BatchNorm(op) = graph.node(norm).op else { return };
+        if map.saves_output() != (norm != saved) {
+            return;
+        }
+        let [x, statistics, weight] = [0, 1, 2].map(|i| graph.node(norm).inputs[i]);
+        let is_backward = |&reader: &NodeId| match (&graph.node(reader).op, graph.node(reader).inputs.as_slice()) {
+            (Op::BatchNormSums(sums), inputs) => sums.eps == op.eps && inputs == [x, statistics, id],
+            (Op::BatchNormGrad(grad), &[a, b, c, _, dy]) => {
+                grad.eps == op.eps && [a, b, c, dy] == [x, statistics, weight, id]
+            }
+            _ => false,
+        };
+        if !self.readers(id).iter().all(is_backward) {
+            return;
+        }
+        self.away[id.index()] = true;
+        self.slopes.insert(id, Slope { map, norm, gradient });
+        self.readers[saved.index()].retain(|&reader| reader != id);
+        let readers = std::mem::take(&mut self.readers[id.index()]);
+        self.readers[gradient.index()].retain(|&reader| reader != id);
+        self.readers[gradient.index()].extend(readers);
+    }
+
+    fn find_chain(&mut self, graph: &Graph, id: NodeId) {
+        if self.is_away(id) || self.chains.contains_key(&id) || !graph.node(id).shape().is_batched() {
+            return;
+        }
+        let mut nodes = vec![id];
+        let mut chain = Chain { first: id, norm: None, residual: None, activation: None };
+        match graph.node(id).op {
+            Op::Conv2d(_) => {
+                chain.norm = self.only_reader(id).filter(|&reader| match &graph.node(reader).op {
+                    Op::BatchNorm(norm) => !norm.training && graph.node(reader).inputs[0] == id,
+                    _ => false,
+                });
+                nodes.extend(chain.norm);
+            }
+            Op::Linear(_) => {}
+            Op::BatchNorm(_) => {
+                if let Some((sum, other)) = self.only_reader(id).and_then(|sum| self.residual(graph, id, sum)) {
+                    chain.residual = Some(other);
+                    nodes.push(sum);
+                }
+            }
+            Op::Binary(Binary::Add) if self.residual(graph, graph.node(id).inputs[0], id).is_some() => {
+                if let Some(grad) = self.only_reader(id).filter(|&reader| takes_gradient(graph, reader, id)) {
+                    self.sums.insert(grad, id);
+                    self.away[id.index()] = true;
+                    return;
+                }
+            }
+            _ => return,
+        }
+        if let Some(map) = self.only_reader(*nodes.last().expect("one at least")) {
+            if let Op::Map(activation) = graph.node(map).op {
+                chain.activation = Some(activation);
+                nodes.push(map);
+            }
+        }
+        let last = nodes.pop().expect("one at least");
+        if !nodes.is_empty() {
+            nodes.iter().for_each(|node| self.away[node.index()] = true);
+            self.chains.insert(last, chain);
+        }
+    }
+
+    /// The one step that reads the node's value.
+    fn only_reader(&self, id: NodeId) -> Option<NodeId> {
+        match self.readers(id) {
+            &[reader] if reader != id => Some(reader),
+            _ => None,
+        }
+    }
+
+    /// `sum`, and its other operand, if it adds two values of images number by number and is not yet part of a chain.
+    fn residual(&self, graph: &Graph, operand: NodeId, sum: NodeId) -> Option<(NodeId, NodeId)> {
+        let node = graph.node(sum);
+        let other = match (&node.op, node.inputs.as_slice()) {
+            (Op::Binary(Binary::Add), &[a, b]) if a == operand => b,
+            (Op::Binary(Binary::Add), &[a, b]) if b == operand => a,
+            _ => return None,
+        };
+        let alike = node.inputs.iter().all(|&input| graph.node(input).shape() == node.shape());
+        let free = !self.is_away(sum) && !self.chains.contains_key(&sum);
+        (alike && free && node.shape().is_batched()).then_some((sum, other))
+    }
+}
+
+/// Whether `id` is the gradient of an activation, by `gradient` and something else.
+fn takes_gradient(graph: &Graph, id: NodeId, gradient: NodeId) -> bool {
+    let node = graph.node(id);
+    matches!(node.op, Op::MapGrad(_)) && node.inputs[1] == gradient && node.inputs[0] != gradient
+}
+
+/// The live nodes that read each node.
+fn readers(graph: &Graph, live: &[bool]) -> Vec<Vec<NodeId>> {
+    let mut readers = vec![vec![]; graph.nodes.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        for input in &graph.node(id).inputs {
+            readers[input.index()].push(id);
+        }
+    }
+    for (_, output) in &graph.outputs {
+        // A result that the user sees is read by more than a step.
+        readers[output.index()].push(*output);
+    }
+    readers
+}
