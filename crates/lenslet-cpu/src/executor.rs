@@ -15,7 +15,9 @@ use crate::kernels::{self, Call, Input, Tile};
 use crate::memory::{self, At, Memory, Views};
 use crate::simd::{Isa, Scalar};
 use crate::tiles::Pool;
-use crate::{kernels::conv2d, kernels::conv2d_weight_grad, kernels::linear_weight_grad, kernels::pack};
+use crate::{
+    kernels::conv2d, kernels::conv2d_weight_grad, kernels::linear_weight_grad, kernels::pack, kernels::winograd,
+};
 
 /// Where a batch comes from.
 pub trait Feed: Sync {
@@ -64,6 +66,7 @@ enum Tables {
     None,
     Correlate(conv2d::Geometry),
     WeightGrad(conv2d_weight_grad::Geometry),
+    Winograd { geometry: winograd::conv2d::Geometry, work_len: usize },
 }
 
 /// The most inputs of a step whose kernel takes them all at once.
@@ -90,7 +93,7 @@ impl Executor {
     /// A graph planned for batches of this size, on this machine.
     pub fn for_batch(graph: &Graph, batch: usize, threads: usize) -> Self {
         let isa = Isa::for_batch(batch);
-        Self::new(Plan::new(graph, Options { batch, lanes: isa.lanes() }), isa, threads)
+        Self::new(Plan::new(graph, Options::new(batch, isa.lanes())), isa, threads)
     }
 
     /// An executor on the best instruction set of this machine, for a pool of `threads`.
@@ -210,6 +213,7 @@ const SUM_PART: usize = 1 << 14;
 fn parts(step: &Step) -> usize {
     match &step.kernel {
         Kernel::Pack(pack) => pack::parts(pack),
+        Kernel::WinogradWeights(way) => winograd::weights::parts(way),
         Kernel::SumSlots { .. } => step.output.shape.len().div_ceil(SUM_PART),
         Kernel::LinearWeightGrad => step.output.shape.dim(0).div_ceil(linear_weight_grad::PART),
         _ => 1,
@@ -221,10 +225,11 @@ impl Tables {
     fn work_len(&self) -> usize {
         match self {
             Tables::None | Tables::Correlate(_) | Tables::WeightGrad(_) => 0,
+            Tables::Winograd { work_len, .. } => *work_len,
         }
     }
 
-    fn new(step: &Step, _lanes: usize) -> Self {
+    fn new(step: &Step, lanes: usize) -> Self {
         let output = step.output.shape;
         match &step.kernel {
             Kernel::Conv2d { layer, .. } => {
@@ -237,6 +242,10 @@ impl Tables {
                 let width = |operand: &Operand| operand.shape.dim(operand.shape.rank() - 1);
                 let (inputs, outputs) = (width(&step.inputs[0]), width(&step.output));
                 Tables::Correlate(conv2d::Geometry::dense(output.len() / outputs, inputs, outputs))
+            }
+            Kernel::Winograd { way, .. } => {
+                let geometry = winograd::conv2d::Geometry::new(*way, step.inputs[0].shape, output);
+                Tables::Winograd { work_len: geometry.work_len(lanes), geometry }
             }
             Kernel::Conv2dWeightGrad { layer } => {
                 let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
@@ -310,6 +319,13 @@ impl Run<'_> {
                 let (x, weight) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d::Correlate { geometry, x, weight, bias: &[], activation: None, y: output });
             }
+            (Kernel::Winograd { activation, .. }, Tables::Winograd { geometry, .. }) => {
+                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+                // SAFETY: the thread's own block, taken once in this step.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(winograd::conv2d::Convolve { geometry, x, weight, bias, activation, y: output, work });
+            }
             (Kernel::Conv2dWeightGrad { .. }, Tables::WeightGrad(geometry)) => {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
@@ -375,7 +391,18 @@ impl Run<'_> {
                 pack::block(pack, part, weight.data, packed);
                 if let Some(scale) = step.inputs.get(1) {
                     // SAFETY: the plan was checked.
-                    pack::scale(pack, part, unsafe { self.views.input(scale, at) }.data, packed);
+                    pack::scale(pack.outputs, part, unsafe { self.views.input(scale, at) }.data, packed);
+                }
+            }
+            Kernel::WinogradWeights(way) => {
+                let len = winograd::weights::part_len(way);
+                // SAFETY: as for packed weights.
+                let (weight, packed) =
+                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
+                self.isa.run(winograd::weights::Transform { way, part, weight: weight.data, packed: &mut *packed });
+                if let Some(scale) = step.inputs.get(1) {
+                    // SAFETY: the plan was checked.
+                    pack::scale(way.outputs, part, unsafe { self.views.input(scale, at) }.data, packed);
                 }
             }
             Kernel::SumSlots { mean } => {
@@ -518,6 +545,8 @@ fn with_call(kernel: &Kernel, call: Call<'_>, runner: impl Runner) {
         | Kernel::BatchStatistics
         | Kernel::Statistics
         | Kernel::Pack(_)
+        | Kernel::WinogradWeights(_)
+        | Kernel::Winograd { .. }
         | Kernel::Conv2d { .. }
         | Kernel::Conv2dInputGrad { .. }
         | Kernel::Conv2dWeightGrad { .. }

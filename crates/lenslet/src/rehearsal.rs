@@ -55,7 +55,7 @@ pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, threads: usize) 
     let sizes = BTreeSet::from([batch.min(images), images % batch]);
     let plans = sizes.into_iter().filter(|&size| size > 0);
     let lanes = |batch| Isa::for_batch(batch).lanes();
-    plans.map(|batch| bytes(&Plan::new(graph, Options { batch, lanes: lanes(batch) }), threads)).sum()
+    plans.map(|batch| bytes(&Plan::new(graph, Options::new(batch, lanes(batch))), threads)).sum()
 }
 
 /// Steps as they will go.

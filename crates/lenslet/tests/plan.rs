@@ -10,7 +10,7 @@ use lenslet::training::training_graph;
 #[test]
 fn the_lessons_plan_is_as_expected() {
     let graph = training_graph(&Lesson::new(), Shape::image(3, 32, 32), 10, 0.0).expect("the sizes fit");
-    let plan = Plan::new(&graph, Options { batch: 64, lanes: 8 });
+    let plan = Plan::new(&graph, Options::new(64, 8));
     assert_eq!(check(&plan), Ok(()));
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/lesson_plan.txt");
     if std::env::var_os("RENEW").is_some() {

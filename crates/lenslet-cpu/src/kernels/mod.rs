@@ -36,6 +36,7 @@ pub(crate) mod softmax;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod winograd;
 
 /// A value to be read: batched, a vector each, or whole, the same number for every image.
 #[derive(Clone, Copy)]

@@ -23,12 +23,12 @@ pub(crate) fn block(pack: &Pack, part: usize, weight: &[f32], packed: &mut [f32]
     }
 }
 
-/// Multiplies a packed block by a number per output channel, of which `scale` has one for each of all groups.
-pub(crate) fn scale(pack: &Pack, part: usize, scale: &[f32], packed: &mut [f32]) {
-    let blocks = pack.outputs.div_ceil(BLOCK);
+/// Multiplies block number `part` by a number per output channel; `scale` has one for each of all groups, of `outputs` each.
+pub(crate) fn scale(outputs: usize, part: usize, scale: &[f32], packed: &mut [f32]) {
+    let blocks = outputs.div_ceil(BLOCK);
     let (group, first) = (part / blocks, part % blocks * BLOCK);
-    let channels = BLOCK.min(pack.outputs - first);
-    let scale = &scale[group * pack.outputs + first..][..channels];
+    let channels = BLOCK.min(outputs - first);
+    let scale = &scale[group * outputs + first..][..channels];
     for packed in packed.chunks_exact_mut(BLOCK) {
         packed.iter_mut().zip(scale).for_each(|(weight, scale)| *weight *= scale);
     }

@@ -50,6 +50,11 @@ impl<const R: usize> Lanes for Avx2<R> {
     }
 
     #[inline(always)]
+    fn fetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_add_ps(a, b) }
     }

@@ -46,6 +46,10 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// `to` must be valid for writing `N` numbers.
     unsafe fn store_to(self, v: Self::V, to: *mut f32);
 
+    /// Asks for the cache line of an address, which need not be valid, to be brought near.
+    #[inline(always)]
+    fn fetch(self, _: *const f32) {}
+
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;

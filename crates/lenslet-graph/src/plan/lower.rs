@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use super::fusion::{Chain, Fusions, Slope};
 use super::stages::Stages;
-use super::{Kernel, Move, Pack};
+use super::{Kernel, Move, Options, Pack, Winograd};
 use crate::ops::binary::broadcast_strides;
 use crate::ops::concat::Concat;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
@@ -81,13 +81,14 @@ pub(super) fn is_whole_batch(op: &Op) -> bool {
     matches!(op, Op::LinearWeightGrad(_))
 }
 
-pub(super) fn lower(graph: &Graph) -> Lowered {
+pub(super) fn lower(graph: &Graph, options: &Options) -> Lowered {
     let live = graph.live();
     let mut lowering = Lowering {
         graph,
+        options: *options,
         stages: Stages::new(graph),
         fusions: Fusions::new(graph, &live),
-        packed: HashMap::new(),
+        ready: HashMap::new(),
         recipes: HashMap::new(),
         made_again: HashMap::new(),
         lowered: Lowered { steps: vec![], values: vec![], handles: vec![None; graph.nodes.len()] },
@@ -98,13 +99,21 @@ pub(super) fn lower(graph: &Graph) -> Lowered {
     lowering.lowered
 }
 
+/// What a convolution's or dense layer's weights are made into before they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Ready {
+    Packed(Pack),
+    Winograd(Winograd),
+}
+
 struct Lowering<'a> {
     graph: &'a Graph,
+    options: Options,
     stages: Stages,
     fusions: Fusions,
-    /// Packed weights that exist already, by weight and scale, so that a layer that is used twice packs once; and the
+    /// Weights that were made ready already, by weight and scale, so that a layer that is used twice does it once; and the
     /// numbers of their steps.
-    packed: HashMap<(ValueId, Option<ValueId>, Pack), (Handle, usize)>,
+    ready: HashMap<(ValueId, Option<ValueId>, Ready), (Handle, usize)>,
     /// How values can be made again.
     recipes: HashMap<NodeId, Recipe>,
     /// Those that were, in this stage.
@@ -184,10 +193,17 @@ impl Lowering<'_> {
                 self.chain(id, Chain { first: id, norm: None, residual: None, activation: None })
             }
             Op::Conv2dInputGrad(Conv2dInputGrad { layer, image }) => {
+                let output = self.graph.node(node.inputs[0]).shape();
+                if let Some(way) = self.winograd(layer, *image, output, true) {
+                    let weight = self.ready(id, node.inputs[1], None, Ready::Winograd(way));
+                    let inputs = vec![self.handle(node.inputs[0]), weight];
+                    return self.step_with(id, Kernel::Winograd { way, activation: None }, inputs);
+                }
                 let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
                 let (inner, outputs) = (layer.out_channels() / groups, image.dim(0) / groups);
                 let strides = [inner * outputs * taps, taps, outputs * taps, 1];
-                let weight = self.pack(id, node.inputs[1], None, Pack { groups, outputs, inner, taps, strides });
+                let pack = Pack { groups, outputs, inner, taps, strides };
+                let weight = self.ready(id, node.inputs[1], None, Ready::Packed(pack));
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer }, inputs);
             }
@@ -199,7 +215,7 @@ impl Lowering<'_> {
             Op::LinearInputGrad(_) => {
                 let [taps, outputs] = matrix(self.graph.node(node.inputs[1]).shape());
                 let pack = Pack { groups: 1, outputs, inner: 1, taps, strides: [0, 1, 0, outputs] };
-                let weight = self.pack(id, node.inputs[1], None, pack);
+                let weight = self.ready(id, node.inputs[1], None, Ready::Packed(pack));
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Linear { activation: None }, inputs);
             }
@@ -290,14 +306,18 @@ impl Lowering<'_> {
         let mut inputs = self.inputs(first);
         let kernel = match &self.graph.node(first).op {
             Op::Conv2d(layer) => {
-                inputs = self.conv2d_inputs(id, first, layer, norm);
-                Kernel::Conv2d { layer: *layer, activation }
+                let ready = self.conv2d_weight(first, layer);
+                inputs = self.conv2d_inputs(id, first, ready, norm);
+                match ready {
+                    Ready::Packed(_) => Kernel::Conv2d { layer: *layer, activation },
+                    Ready::Winograd(way) => Kernel::Winograd { way, activation },
+                }
             }
             Op::Linear(_) => {
                 let weight = self.graph.node(first).inputs[1];
                 let [outputs, taps] = matrix(self.graph.node(weight).shape());
                 let pack = Pack { groups: 1, outputs, inner: 1, taps, strides: [0, taps, 0, 1] };
-                inputs[1] = self.pack(id, weight, None, pack);
+                inputs[1] = self.ready(id, weight, None, Ready::Packed(pack));
                 Kernel::Linear { activation }
             }
             Op::BatchNorm(norm) => {
@@ -313,17 +333,25 @@ impl Lowering<'_> {
         self.step_with(id, kernel, inputs);
     }
 
-    /// A convolution's image, packed weight, and bias if it has one, with the normalisation in them if it does that, too.
-    fn conv2d_inputs(&mut self, id: NodeId, first: NodeId, layer: &Conv2d, norm: Option<NodeId>) -> Vec<Handle> {
-        let node = self.graph.node(first);
+    /// How a convolution's weights are to be made ready.
+    fn conv2d_weight(&self, id: NodeId, layer: &Conv2d) -> Ready {
+        let node = self.graph.node(id);
+        let image = self.graph.node(node.inputs[0]).shape();
+        if let Some(way) = self.winograd(layer, image, node.shape(), false) {
+            return Ready::Winograd(way);
+        }
         let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
-        let inner = self.graph.node(node.inputs[0]).shape().dim(0) / groups;
-        let outputs = layer.out_channels() / groups;
+        let (inner, outputs) = (image.dim(0) / groups, layer.out_channels() / groups);
         let strides = [outputs * inner * taps, inner * taps, taps, 1];
-        let pack = Pack { groups, outputs, inner, taps, strides };
+        Ready::Packed(Pack { groups, outputs, inner, taps, strides })
+    }
+
+    /// A convolution's image, weight, and bias if it has one, with the normalisation in them if it does that, too.
+    fn conv2d_inputs(&mut self, id: NodeId, first: NodeId, ready: Ready, norm: Option<NodeId>) -> Vec<Handle> {
+        let node = self.graph.node(first);
         let mut inputs = self.inputs(first);
         let Some(norm) = norm else {
-            inputs[1] = self.pack(id, node.inputs[1], None, pack);
+            inputs[1] = self.ready(id, node.inputs[1], None, ready);
             return inputs;
         };
         let Op::BatchNorm(op) = &self.graph.node(norm).op else {
@@ -336,7 +364,7 @@ impl Lowering<'_> {
         self.push(norm, stage, false, Kernel::FoldedScale { eps }, vec![statistics, weight], scale);
         let before = [&[statistics, weight, bias], &inputs[2..]].concat();
         self.push(norm, stage, false, Kernel::FoldedBias { eps }, before, shift);
-        vec![inputs[0], self.pack(id, node.inputs[1], Some(scale), pack), shift]
+        vec![inputs[0], self.ready(id, node.inputs[1], Some(scale), ready), shift]
     }
 
     /// The gradient that batch normalisation's backward steps read, and the activation whose slope they work out, with the
@@ -385,23 +413,32 @@ impl Lowering<'_> {
         self.step_with(id, Kernel::LinearWeightGrad, inputs);
     }
 
-    /// A packed weight for `reader`, made in the stage that first wants it.
-    fn pack(&mut self, reader: NodeId, weight: NodeId, scale: Option<Handle>, pack: Pack) -> Handle {
+    /// A weight made ready for `reader`, in the stage that first wants it.
+    fn ready(&mut self, reader: NodeId, weight: NodeId, scale: Option<Handle>, ready: Ready) -> Handle {
         let source = self.handle(weight);
-        let key = (source.value, scale.map(|scale| scale.value), pack);
+        let key = (source.value, scale.map(|scale| scale.value), ready);
         let stage = self.stages.runs(reader);
-        if let Some(&(packed, step)) = self.packed.get(&key) {
-            let packing = &mut self.lowered.steps[step];
-            packing.stage = packing.stage.min(stage);
-            return packed;
+        if let Some(&(made, step)) = self.ready.get(&key) {
+            let step = &mut self.lowered.steps[step];
+            step.stage = step.stage.min(stage);
+            return made;
         }
-        let len = pack.groups * pack.group_len();
-        let shape = Shape::whole(&[len]).expect("packed weights are hardly larger than weights");
-        let packed = self.new_handle(shape);
+        let (kernel, len) = match ready {
+            Ready::Packed(pack) => (Kernel::Pack(pack), pack.groups * pack.group_len()),
+            Ready::Winograd(way) => (Kernel::WinogradWeights(way), way.packed_len()),
+        };
+        let shape = Shape::whole(&[len]).expect("weights made ready are some times as large as weights");
+        let made = self.new_handle(shape);
         let inputs = [source].into_iter().chain(scale).collect();
-        self.packed.insert(key, (packed, self.lowered.steps.len()));
-        self.push(weight, stage, false, Kernel::Pack(pack), inputs, packed);
-        packed
+        self.ready.insert(key, (made, self.lowered.steps.len()));
+        self.push(weight, stage, false, kernel, inputs, made);
+        made
+    }
+
+    fn winograd(&self, layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Winograd> {
+        let Options { batch, lanes, winograd } = self.options;
+        let way = || Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes), lanes);
+        winograd.then(way).flatten()
     }
 
     fn push(&mut self, node: NodeId, stage: usize, tile: bool, kernel: Kernel, inputs: Vec<Handle>, output: Handle) {
