@@ -5,19 +5,18 @@
 //! Invariant: a legal plan (checked when the executor is made) is all that memory safety rests on.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lenslet_graph::plan::{Kernel, Move, Operand, Options, Place, Plan, Step, check};
+use lenslet_graph::plan::{CHANNEL_BLOCK, Kernel, Move, Operand, Options, Place, Plan, Step, check};
 use lenslet_graph::{Graph, Role};
 
 use crate::kernels::{self, Call, Input, Tile};
+use crate::kernels::{channels, conv2d, conv2d_weight_grad, linear_weight_grad, pack, winograd};
 use crate::memory::{self, At, Memory, Views};
-use crate::simd::{Isa, Scalar};
+use crate::simd::Isa;
 use crate::tiles::Pool;
-use crate::{
-    kernels::conv2d, kernels::conv2d_weight_grad, kernels::linear_weight_grad, kernels::pack, kernels::winograd,
-};
 
 /// Where a batch comes from.
 pub trait Feed: Sync {
@@ -66,7 +65,13 @@ enum Tables {
     None,
     Correlate(conv2d::Geometry),
     WeightGrad(conv2d_weight_grad::Geometry),
-    Winograd { geometry: winograd::conv2d::Geometry, work_len: usize },
+    Winograd {
+        geometry: winograd::conv2d::Geometry,
+        work_len: usize,
+    },
+    /// In tiles of one image.
+    ChannelsCorrelate(channels::conv2d::Geometry),
+    ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry),
 }
 
 /// The most inputs of a step whose kernel takes them all at once.
@@ -84,16 +89,19 @@ fn work_len(tables: impl Iterator<Item = Tables>) -> usize {
     tables.map(|tables| tables.work_len()).max().unwrap_or(0).next_multiple_of(16)
 }
 
-/// Numbers of a tile of the plan's largest input.
+/// Numbers of a tile of the plan's largest input; a tile of one image needs no other order.
 fn row_len(plan: &Plan) -> usize {
+    if plan.options.lanes == 1 {
+        return 0;
+    }
     plan.inputs.iter().map(|shape| shape.len()).max().unwrap_or(0) * plan.options.lanes
 }
 
 impl Executor {
     /// A graph planned for batches of this size, on this machine.
     pub fn for_batch(graph: &Graph, batch: usize, threads: usize) -> Self {
-        let isa = Isa::for_batch(batch);
-        Self::new(Plan::new(graph, Options::new(batch, isa.lanes())), isa, threads)
+        let (isa, lanes) = Isa::for_batch(batch);
+        Self::new(Plan::new(graph, Options::new(batch, lanes)), isa, threads)
     }
 
     /// An executor on the best instruction set of this machine, for a pool of `threads`.
@@ -101,11 +109,11 @@ impl Executor {
     /// # Panics
     /// If the plan is not legal, or was made for another number of lanes: faults of the planner, not of the user.
     pub fn new(plan: Plan, isa: Isa, threads: usize) -> Self {
-        assert_eq!(plan.options.lanes, isa.lanes(), "a plan is made for the lanes of its instruction set");
+        let lanes = plan.options.lanes;
+        assert!(lanes == 1 || lanes == isa.lanes(), "a plan is made for the lanes of its instruction set, or for one");
         if let Err(fault) = check::check(&plan) {
             panic!("the planner made an illegal plan: {fault}");
         }
-        let lanes = plan.options.lanes;
         let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)));
         let memory = Memory::new(&plan, threads, work_len);
         let stages = plan.stages.iter().map(|stage| Stage::new(stage, lanes)).collect();
@@ -226,10 +234,15 @@ impl Tables {
         match self {
             Tables::None | Tables::Correlate(_) | Tables::WeightGrad(_) => 0,
             Tables::Winograd { work_len, .. } => *work_len,
+            Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
+            Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
         }
     }
 
     fn new(step: &Step, lanes: usize) -> Self {
+        if lanes == 1 {
+            return Self::of_one_image(step);
+        }
         let output = step.output.shape;
         match &step.kernel {
             Kernel::Conv2d { layer, .. } => {
@@ -250,6 +263,25 @@ impl Tables {
             Kernel::Conv2dWeightGrad { layer } => {
                 let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
                 Tables::WeightGrad(conv2d_weight_grad::Geometry::new(layer, image, gradient))
+            }
+            _ => Tables::None,
+        }
+    }
+}
+
+impl Tables {
+    fn of_one_image(step: &Step) -> Self {
+        let output = step.output.shape;
+        match &step.kernel {
+            Kernel::Conv2d { layer, .. } => {
+                Tables::ChannelsCorrelate(channels::conv2d::Geometry::forward(layer, step.inputs[0].shape, output))
+            }
+            Kernel::Conv2dInputGrad { layer } => {
+                Tables::ChannelsCorrelate(channels::conv2d::Geometry::backward(layer, output, step.inputs[0].shape))
+            }
+            Kernel::Conv2dWeightGrad { layer } => {
+                let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
+                Tables::ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry::new(layer, image, gradient))
             }
             _ => Tables::None,
         }
@@ -330,16 +362,67 @@ impl Run<'_> {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
             }
-            (Kernel::Rearrange { fill, moves }, _) => self.rearrange(step, *fill, moves, at, Vectors(self.isa)),
+            (Kernel::Conv2d { .. } | Kernel::Conv2dInputGrad { .. }, Tables::ChannelsCorrelate(geometry)) => {
+                self.channels_correlate(step, geometry, 0..geometry.blocks(), at, at.thread);
+            }
+            (Kernel::Conv2dWeightGrad { .. }, Tables::ChannelsWeightGrad(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                // SAFETY: the thread's own.
+                let work = unsafe { self.views.work(at.thread) };
+                let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output, work };
+                self.isa.at_most(geometry.block).run(kernel);
+            }
+            (Kernel::Linear { activation }, Tables::None) => {
+                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+                let inputs = step.inputs[1].shape.dim(1);
+                self.isa.run(channels::linear::Forward { inputs, x, weight, bias, activation, y: output });
+            }
+            (Kernel::LinearInputGrad, _) => {
+                let (dy, weight, inputs) = (inputs[0].data, inputs[1].data, step.inputs[1].shape.dim(1));
+                self.isa.run(channels::linear::Backward { inputs, dy, weight, dx: output });
+            }
+            (Kernel::Rearrange { fill, moves }, _) => self.rearrange(step, *fill, moves, at, self.on_tiles()),
             (kernel, _) => {
                 let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
-                with_call(kernel, call, Vectors(self.isa));
+                with_call(kernel, call, self.on_tiles());
             }
         }
     }
 
+    /// Some blocks of a convolution's output channels, on a tile of one image, by the thread `worker`.
+    fn channels_correlate(
+        &self,
+        step: &Step,
+        geometry: &channels::conv2d::Geometry,
+        blocks: Range<usize>,
+        at: At,
+        worker: usize,
+    ) {
+        let channels = geometry.channels(blocks.clone());
+        let plane = step.output.shape.dim(1) * step.output.shape.dim(2);
+        // SAFETY: the plan was checked; blocks write to channels of their own, and the worker works in its own block.
+        let (inputs, y, work) = unsafe {
+            let y = self.part(step, channels.start * plane, channels.len() * plane, at);
+            (self.inputs(step, at), y, self.views.work(worker))
+        };
+        let (x, weight) = (inputs[0].data, inputs[1].data);
+        let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+        let activation = match step.kernel {
+            Kernel::Conv2d { activation, .. } => activation,
+            _ => None,
+        };
+        let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, work };
+        self.isa.at_most(geometry.block).run(kernel);
+    }
+
+    /// How tiles run.
+    fn on_tiles(&self) -> Runner {
+        if self.plan.options.lanes == 1 { Runner::OneLane(self.isa) } else { Runner::Vectors(self.isa) }
+    }
+
     /// Copies one input after the other, of which there may be any number.
-    fn rearrange(&self, step: &Step, fill: Option<f32>, moves: &[Move], at: At, runner: impl Runner) {
+    fn rearrange(&self, step: &Step, fill: Option<f32>, moves: &[Move], at: At, runner: Runner) {
         // SAFETY: the plan was checked, and `at` is the caller's own.
         let output = unsafe { self.views.output(&step.output, at) };
         if let Some(value) = fill {
@@ -368,6 +451,9 @@ impl Run<'_> {
 
     /// Images or labels into the lanes; empty lanes repeat the last image, so that nothing in them is out of the ordinary.
     fn load(&self, input: usize, tile: Tile, thread: usize, lanes: &mut [f32]) {
+        if self.plan.options.lanes == 1 {
+            return self.feed.fill(input, tile.first, lanes);
+        }
         let len = self.plan.inputs[input].len();
         // Never contended: a thread locks its own.
         let mut rows = self.rows[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -387,22 +473,22 @@ impl Run<'_> {
                 let len = pack::block_len(pack);
                 // SAFETY: the plan was checked; parts write to blocks of their own.
                 let (weight, packed) =
-                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
+                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
                 pack::block(pack, part, weight.data, packed);
                 if let Some(scale) = step.inputs.get(1) {
                     // SAFETY: the plan was checked.
-                    pack::scale(pack.outputs, part, unsafe { self.views.input(scale, at) }.data, packed);
+                    pack::scale(pack.outputs, pack.block, part, unsafe { self.views.input(scale, at) }.data, packed);
                 }
             }
             Kernel::WinogradWeights(way) => {
                 let len = winograd::weights::part_len(way);
                 // SAFETY: as for packed weights.
                 let (weight, packed) =
-                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len)) };
+                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
                 self.isa.run(winograd::weights::Transform { way, part, weight: weight.data, packed: &mut *packed });
                 if let Some(scale) = step.inputs.get(1) {
                     // SAFETY: the plan was checked.
-                    pack::scale(way.outputs, part, unsafe { self.views.input(scale, at) }.data, packed);
+                    pack::scale(way.outputs, CHANNEL_BLOCK, part, unsafe { self.views.input(scale, at) }.data, packed);
                 }
             }
             Kernel::SumSlots { mean } => {
@@ -410,7 +496,7 @@ impl Run<'_> {
                 let len = SUM_PART.min(step.output.shape.len() - from);
                 let divisor = if *mean { self.plan.options.batch as f32 } else { 1.0 };
                 // SAFETY: the plan was checked; parts write to ranges of their own.
-                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len)) };
+                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len, at)) };
                 kernels::batch::sum_slots(slots, divisor, from..from + len, output);
             }
             Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
@@ -423,27 +509,34 @@ impl Run<'_> {
                     _ => kernels::batch::batch_statistics(slots, output),
                 }
             }
-            Kernel::Rearrange { fill, moves } => self.rearrange(step, *fill, moves, at, OneLane),
+            Kernel::Rearrange { fill, moves } => self.rearrange(step, *fill, moves, at, Runner::OneLane(self.isa)),
             kernel => {
                 // SAFETY: the plan was checked.
                 let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
                 let tile = Tile { images: 1, ..self.tile_of(0) };
                 let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
-                with_call(kernel, call, OneLane);
+                with_call(kernel, call, Runner::OneLane(self.isa));
             }
         }
     }
 
-    /// The numbers from `from` of a whole step's output.
+    /// The numbers from `from` of a step's output: a whole value, or one of a tile of one image.
     ///
     /// # Safety
     /// As for [`Views::output`], and parts must not overlap.
     #[allow(clippy::mut_from_ref)] // The views hand out memory by the plan's word, not by borrows.
-    unsafe fn part(&self, step: &Step, from: usize, len: usize) -> &mut [f32] {
-        let Place::Whole(offset) = step.output.place else { unreachable!("whole work writes whole values") };
+    unsafe fn part(&self, step: &Step, from: usize, len: usize, at: At) -> &mut [f32] {
+        let Operand { place, shape } = step.output;
+        assert!(from + len <= shape.len() && (self.plan.options.lanes == 1 || !shape.is_batched()));
+        let place = match place {
+            Place::Whole(offset) => Place::Whole(offset + from),
+            Place::Kept(offset) => Place::Kept(offset + from),
+            Place::Scratch(offset) => Place::Scratch(offset + from),
+            place => unreachable!("{place:?} is not written in parts"),
+        };
         let shape = lenslet_graph::Shape::whole(&[len]).expect("a part is no larger than the whole");
         // SAFETY: the caller's promise.
-        unsafe { self.views.output(&Operand { place: Place::Whole(offset + from), shape }, At::default()) }
+        unsafe { self.views.output(&Operand { place, shape }, at) }
     }
 
     fn linear_weight_grad(&self, step: &Step, part: usize) {
@@ -457,10 +550,14 @@ impl Run<'_> {
         let tile_len = self.plan.kept_len * self.plan.options.lanes;
         // SAFETY: the plan was checked; whole work does not write to tiles, and parts write to rows of their own.
         let (kept, dw) = unsafe {
-            (self.views.kept(self.plan.tiles() * tile_len), self.part(step, first * inputs, (last - first) * inputs))
+            (
+                self.views.kept(self.plan.tiles() * tile_len),
+                self.part(step, first * inputs, (last - first) * inputs, At::default()),
+            )
         };
         let batch = linear_weight_grad::Batch {
             kept,
+            lanes: self.plan.options.lanes,
             tile_len,
             x: offset(&step.inputs[0]),
             dy: offset(&step.inputs[1]),
@@ -474,28 +571,23 @@ impl Run<'_> {
 }
 
 /// How a kernel runs: in vectors, or with one lane.
-trait Runner {
-    fn run<K: crate::simd::Kernel<Output = ()>>(&self, kernel: K);
+#[derive(Clone, Copy)]
+enum Runner {
+    Vectors(Isa),
+    OneLane(Isa),
 }
 
-struct Vectors(Isa);
-
-impl Runner for Vectors {
-    fn run<K: crate::simd::Kernel<Output = ()>>(&self, kernel: K) {
-        self.0.run(kernel);
-    }
-}
-
-struct OneLane;
-
-impl Runner for OneLane {
-    fn run<K: crate::simd::Kernel<Output = ()>>(&self, kernel: K) {
-        kernel.run(Scalar);
+impl Runner {
+    fn run<K: crate::simd::Kernel<Output = ()>>(self, kernel: K) {
+        match self {
+            Runner::Vectors(isa) => isa.run(kernel),
+            Runner::OneLane(isa) => isa.run_one_lane(kernel),
+        }
     }
 }
 
 /// The kernels that do the same to the values of a tile and to whole values.
-fn with_call(kernel: &Kernel, call: Call<'_>, runner: impl Runner) {
+fn with_call(kernel: &Kernel, call: Call<'_>, runner: Runner) {
     use crate::kernels::*;
     match kernel {
         Kernel::Fill(value) => call.output.fill(*value),
@@ -551,6 +643,7 @@ fn with_call(kernel: &Kernel, call: Call<'_>, runner: impl Runner) {
         | Kernel::Conv2dInputGrad { .. }
         | Kernel::Conv2dWeightGrad { .. }
         | Kernel::Linear { .. }
+        | Kernel::LinearInputGrad
         | Kernel::ToRows
         | Kernel::LinearWeightGrad => unreachable!("{kernel:?} has its own way, or is no work of this kind"),
     }

@@ -54,7 +54,7 @@ impl Memory {
 pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, threads: usize) -> u64 {
     let sizes = BTreeSet::from([batch.min(images), images % batch]);
     let plans = sizes.into_iter().filter(|&size| size > 0);
-    let lanes = |batch| Isa::for_batch(batch).lanes();
+    let lanes = |batch| Isa::for_batch(batch).1;
     plans.map(|batch| bytes(&Plan::new(graph, Options::new(batch, lanes(batch))), threads)).sum()
 }
 

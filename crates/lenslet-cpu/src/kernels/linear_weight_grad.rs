@@ -26,6 +26,8 @@ pub(crate) struct WeightGrad<'a> {
 pub(crate) struct Batch<'a> {
     /// The tiles' memory.
     pub(crate) kept: &'a [f32],
+    /// Images in a tile.
+    pub(crate) lanes: usize,
     /// Numbers of one tile.
     pub(crate) tile_len: usize,
     /// Where `[image][row][input]` begins in a tile.
@@ -44,7 +46,8 @@ impl Batch<'_> {
     /// Calls `product(x, dy)` for each row of each image: where its inputs begin, and where its first output's gradient is;
     /// gradients of neighbouring outputs are `lanes` apart.
     #[inline(always)]
-    fn each_row(&self, lanes: usize, mut product: impl FnMut(usize, usize)) {
+    fn each_row(&self, mut product: impl FnMut(usize, usize)) {
+        let lanes = self.lanes;
         for image in 0..self.images {
             let (tile, lane) = (image / lanes * self.tile_len, image % lanes);
             for row in 0..self.rows {
@@ -70,7 +73,7 @@ impl Kernel for WeightGrad<'_> {
             self.columns::<S, 1>(simd, input);
         }
         for input in inputs - inputs % S::N..inputs {
-            self.column(S::N, input);
+            self.column(input);
         }
     }
 }
@@ -96,12 +99,12 @@ impl WeightGrad<'_> {
     fn tile<S: Lanes, const O: usize, const V: usize>(&mut self, simd: S, output: usize, input: usize) {
         let mut sums = [[simd.splat(0.0); V]; O];
         let batch = self.batch;
-        batch.each_row(S::N, |x, dy| {
+        batch.each_row(|x, dy| {
             let x = &batch.kept[x + input..][..V * S::N];
-            let dy = &batch.kept[dy + output * S::N..][..(O - 1) * S::N + 1];
+            let dy = &batch.kept[dy + output * batch.lanes..][..(O - 1) * batch.lanes + 1];
             let inputs: [S::V; V] = std::array::from_fn(|v| simd.load(x, v));
             for (o, sums) in sums.iter_mut().enumerate() {
-                let dy = simd.splat(dy[o * S::N]);
+                let dy = simd.splat(dy[o * batch.lanes]);
                 for (sum, &input) in sums.iter_mut().zip(&inputs) {
                     *sum = simd.mul_add(dy, input, *sum);
                 }
@@ -116,10 +119,11 @@ impl WeightGrad<'_> {
     }
 
     /// One input that fills no vector.
-    fn column(&mut self, lanes: usize, input: usize) {
+    fn column(&mut self, input: usize) {
+        let lanes = self.batch.lanes;
         for (row, output) in self.outputs.clone().enumerate() {
             let mut sum = 0.0;
-            self.batch.each_row(lanes, |x, dy| {
+            self.batch.each_row(|x, dy| {
                 sum += self.batch.kept[dy + output * lanes] * self.batch.kept[x + input];
             });
             self.dw[row * self.batch.inputs + input] = sum;

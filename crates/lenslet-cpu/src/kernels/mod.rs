@@ -13,6 +13,7 @@ pub(crate) mod avg_pool;
 pub(crate) mod batch;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
+pub(crate) mod channels;
 pub(crate) mod conv2d;
 #[cfg(test)]
 mod conv2d_tests;

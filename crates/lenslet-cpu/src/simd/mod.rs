@@ -188,6 +188,9 @@ pub struct Proof(());
 /// From so many images on, tiles are as wide as the vectors; below, narrower tiles give more threads something to do.
 const WIDE_BATCH: usize = 32;
 
+/// Up to so many images, most lanes of a tile would be empty: tiles of one image, with channels in the lanes, are faster.
+const SMALL_BATCH: usize = 6;
+
 impl Isa {
     /// The best instruction set of this processor. The environment's `LENSLET_ISA` (`avx512`, `avx2`, `portable`) names one
     /// that is to be taken for the best.
@@ -201,12 +204,23 @@ impl Isa {
         })
     }
 
-    /// The one for a batch of this size: a choice of lanes, which no thread has a part in.
-    pub fn for_batch(batch: usize) -> Self {
+    /// How a batch of this size is run: the instruction set, and images in a tile, which are as many as it has lanes, or 1.
+    /// No thread has a part in the choice.
+    pub fn for_batch(batch: usize) -> (Self, usize) {
         match Self::detect() {
+            best if batch <= SMALL_BATCH => (best, 1),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(proof) if batch < WIDE_BATCH => Isa::Avx512Half(proof),
-            best => best,
+            Isa::Avx512(proof) if batch < WIDE_BATCH => (Isa::Avx512Half(proof), Avx2::<32>::N),
+            best => (best, best.lanes()),
+        }
+    }
+
+    /// The same with no more lanes than that, which are 8 or 16.
+    pub(crate) fn at_most(self, lanes: usize) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(proof) if lanes < Avx512::N => Isa::Avx512Half(proof),
+            isa => isa,
         }
     }
 
@@ -224,7 +238,7 @@ impl Isa {
         all
     }
 
-    /// Images in a vector.
+    /// Numbers in a vector.
     pub fn lanes(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -276,5 +290,22 @@ impl Isa {
             Isa::Avx2(_) => unsafe { avx2::run(kernel) },
             Isa::Portable => kernel.run(Portable),
         }
+    }
+
+    /// Runs a kernel with one lane, compiled for this instruction set: the compiler makes vectors of its loops.
+    pub(crate) fn run_one_lane<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(OneLane(kernel))
+    }
+}
+
+/// A kernel with one lane, whatever it is run with.
+struct OneLane<K>(K);
+
+impl<K: Kernel> Kernel for OneLane<K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) -> K::Output {
+        self.0.run(Scalar)
     }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use super::fusion::{Chain, Fusions, Slope};
 use super::stages::Stages;
-use super::{Kernel, Move, Options, Pack, Winograd};
+use super::{CHANNEL_BLOCK, Kernel, Move, Options, Pack, Winograd, lane_block};
 use crate::ops::binary::broadcast_strides;
 use crate::ops::concat::Concat;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
@@ -81,11 +81,11 @@ pub(super) fn is_whole_batch(op: &Op) -> bool {
     matches!(op, Op::LinearWeightGrad(_))
 }
 
-pub(super) fn lower(graph: &Graph, options: &Options) -> Lowered {
+pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
     let live = graph.live();
     let mut lowering = Lowering {
         graph,
-        options: *options,
+        options,
         stages: Stages::new(graph),
         fusions: Fusions::new(graph, &live),
         ready: HashMap::new(),
@@ -202,7 +202,8 @@ impl Lowering<'_> {
                 let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
                 let (inner, outputs) = (layer.out_channels() / groups, image.dim(0) / groups);
                 let strides = [inner * outputs * taps, taps, outputs * taps, 1];
-                let pack = Pack { groups, outputs, inner, taps, strides };
+                let block = self.block(outputs);
+                let pack = Pack { groups, outputs, inner, taps, strides, block };
                 let weight = self.ready(id, node.inputs[1], None, Ready::Packed(pack));
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer }, inputs);
@@ -212,9 +213,11 @@ impl Lowering<'_> {
                 let kernel = Kernel::Conv2dWeightGrad { layer: *layer };
                 self.over_slots_with(id, kernel, Kernel::SumSlots { mean: false }, node.shape(), inputs);
             }
+            Op::LinearInputGrad(_) if self.options.lanes == 1 => self.step(id, Kernel::LinearInputGrad),
             Op::LinearInputGrad(_) => {
                 let [taps, outputs] = matrix(self.graph.node(node.inputs[1]).shape());
-                let pack = Pack { groups: 1, outputs, inner: 1, taps, strides: [0, 1, 0, outputs] };
+                let (strides, block) = ([0, 1, 0, outputs], self.block(outputs));
+                let pack = Pack { groups: 1, outputs, inner: 1, taps, strides, block };
                 let weight = self.ready(id, node.inputs[1], None, Ready::Packed(pack));
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Linear { activation: None }, inputs);
@@ -315,9 +318,12 @@ impl Lowering<'_> {
             }
             Op::Linear(_) => {
                 let weight = self.graph.node(first).inputs[1];
-                let [outputs, taps] = matrix(self.graph.node(weight).shape());
-                let pack = Pack { groups: 1, outputs, inner: 1, taps, strides: [0, taps, 0, 1] };
-                inputs[1] = self.ready(id, weight, None, Ready::Packed(pack));
+                if self.options.lanes != 1 {
+                    let [outputs, taps] = matrix(self.graph.node(weight).shape());
+                    let (strides, block) = ([0, taps, 0, 1], self.block(outputs));
+                    let pack = Pack { groups: 1, outputs, inner: 1, taps, strides, block };
+                    inputs[1] = self.ready(id, weight, None, Ready::Packed(pack));
+                }
                 Kernel::Linear { activation }
             }
             Op::BatchNorm(norm) => {
@@ -343,7 +349,7 @@ impl Lowering<'_> {
         let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
         let (inner, outputs) = (image.dim(0) / groups, layer.out_channels() / groups);
         let strides = [outputs * inner * taps, inner * taps, taps, 1];
-        Ready::Packed(Pack { groups, outputs, inner, taps, strides })
+        Ready::Packed(Pack { groups, outputs, inner, taps, strides, block: self.block(outputs) })
     }
 
     /// A convolution's image, weight, and bias if it has one, with the normalisation in them if it does that, too.
@@ -407,10 +413,20 @@ impl Lowering<'_> {
     fn linear_weight_grad(&mut self, id: NodeId) {
         let (x, gradient) = (self.graph.node(id).inputs[0], self.graph.node(id).inputs[1]);
         let handle = self.handle(x);
-        let rows = self.new_handle(handle.shape);
-        self.push(id, self.stages.available(x), true, Kernel::ToRows, vec![handle], rows);
+        let rows = if self.options.lanes == 1 {
+            handle // A tile of one image is that already.
+        } else {
+            let rows = self.new_handle(handle.shape);
+            self.push(id, self.stages.available(x), true, Kernel::ToRows, vec![handle], rows);
+            rows
+        };
         let inputs = vec![rows, self.handle(gradient)];
         self.step_with(id, Kernel::LinearWeightGrad, inputs);
+    }
+
+    /// Output channels of a group that are packed together.
+    fn block(&self, outputs: usize) -> usize {
+        if self.options.lanes == 1 { lane_block(outputs) } else { CHANNEL_BLOCK }
     }
 
     /// A weight made ready for `reader`, in the stage that first wants it.
@@ -438,7 +454,7 @@ impl Lowering<'_> {
     fn winograd(&self, layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Winograd> {
         let Options { batch, lanes, winograd } = self.options;
         let way = || Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes), lanes);
-        winograd.then(way).flatten()
+        (winograd && lanes > 1).then(way).flatten()
     }
 
     fn push(&mut self, node: NodeId, stage: usize, tile: bool, kernel: Kernel, inputs: Vec<Handle>, output: Handle) {

@@ -38,15 +38,20 @@ use crate::{Graph, MAX_RANK, NodeId, Parameter, Role, Shape};
 
 pub use winograd::Winograd;
 
-/// Output channels that a convolution's kernel takes together, and so the granularity of packed weights.
+/// Output channels that a convolution's kernel takes together where images stand in the lanes.
 pub const CHANNEL_BLOCK: usize = 8;
+
+/// The same where channels do: so many of one group's output channels fill a vector.
+pub const fn lane_block(outputs: usize) -> usize {
+    if outputs <= 8 { 8 } else { 16 }
+}
 
 /// What a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Images in the batch.
     pub batch: usize,
-    /// Images in a tile: lanes of the backend's vectors.
+    /// Images in a tile: lanes of the backend's vectors, or 1, and then its vectors are filled with channels.
     pub lanes: usize,
     /// Whether convolutions may be done in Winograd's way where that is faster. Its rounding errors are larger: about 1e-7
     /// instead of 3e-8 of the products' sizes.
@@ -218,11 +223,14 @@ pub enum Kernel {
         /// The convolution.
         layer: Conv2d,
     },
-    /// A dense layer, forward or its gradient by the input: rows of values, packed weight, bias if there is one.
+    /// A dense layer, forward or its gradient by the input: rows of values, packed weight, bias if there is one. In tiles of
+    /// one image it is forward only, and its weight stands as it is.
     Linear {
         /// What is done to each result.
         activation: Option<Map>,
     },
+    /// A dense layer's gradient by the input, in tiles of one image: rows of gradients, weight as it is.
+    LinearInputGrad,
     /// The tile's values image after image instead of lane by lane.
     ToRows,
     /// A dense layer's gradient by the weight, over the whole batch: inputs as rows, gradient.
@@ -333,12 +341,14 @@ pub struct Pack {
     pub taps: usize,
     /// Strides of group, output, inner, tap in the source.
     pub strides: [usize; 4],
+    /// Output channels in a block.
+    pub block: usize,
 }
 
 impl Pack {
     /// Numbers of one group, packed.
     pub const fn group_len(&self) -> usize {
-        self.outputs.next_multiple_of(CHANNEL_BLOCK) * self.inner * self.taps
+        self.outputs.next_multiple_of(self.block) * self.inner * self.taps
     }
 }
 
@@ -349,7 +359,7 @@ impl Plan {
     /// If `batch` or `lanes` is 0.
     pub fn new(graph: &Graph, options: Options) -> Self {
         assert!(options.batch > 0 && options.lanes > 0, "a plan needs images and lanes");
-        let lowered = lower::lower(graph, &options);
+        let lowered = lower::lower(graph, options);
         memory::place(graph, lowered, options)
     }
 

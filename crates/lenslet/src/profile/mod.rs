@@ -221,7 +221,7 @@ impl Bench {
         }
         let best = best.expect("there is one round at least");
         let threads = self.work.pool().threads();
-        let (rows, isa) = (self.rows(&best, threads), Isa::for_batch(self.batch).name());
+        let (rows, isa) = (self.rows(&best, threads), Isa::for_batch(self.batch).0.name());
         let (step, batch, peak) = (best.step, self.batch, best_peak);
         Ok(Some(Profile { rows, step, batch, peak, planning, memory, rounds, threads, isa }))
     }

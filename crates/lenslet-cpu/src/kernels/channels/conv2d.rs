@@ -1,0 +1,358 @@
+//! Convolution of one image, forward and its gradient by the image: output channels in the lanes.
+//!
+//! The innermost product is a vector of weights, one per output channel, times a number of the image in all lanes. A
+//! register tile holds `R` rows by `Q` pixels of outputs for one block of channels, which is `V` vectors (two where a
+//! vector has 8 lanes and the block 16 channels): each vector of weights that is loaded serves all its pixels, and each
+//! number of the image `V` products. With 32 registers 28 sums fit; with 16 registers 6 pixels by 2 vectors, or 12 by 1.
+//! A row of outputs is cut into tiles of nearly equal width, and narrow rows are taken 2 or 4 together.
+//!
+//! Weights are packed as for tiles of many images, in blocks of [`lane_block`] channels. Rows of zeros are not read: which
+//! tap rows meet a row of outputs comes from [`sliding`]. Columns have zeros put around them ([`Frame`]), so that all
+//! pixels of a row meet the same taps and edges have no narrow tiles of their own. Results stand pixel by pixel until the
+//! block is done, and are then transposed into its channels' planes.
+
+use std::ops::Range;
+
+use lenslet_graph::Shape;
+use lenslet_graph::ops::conv2d::Conv2d;
+use lenslet_graph::ops::map::Map;
+use lenslet_graph::plan::lane_block;
+use lenslet_graph::window::AxisWindow;
+
+use super::{Axis, Frame, to_planes};
+use crate::kernels::map;
+use crate::kernels::sliding::{self, Run};
+use crate::simd::{Kernel, Lanes, MAX_LANES};
+
+/// Which value meets which weight, worked out for one layer and size.
+#[derive(Clone, Debug)]
+pub(crate) struct Geometry {
+    groups: usize,
+    /// Output channels in a group.
+    outputs: usize,
+    /// Input channels in a group.
+    inner: usize,
+    /// Height and width.
+    kernel: [usize; 2],
+    rows: Vec<Run>,
+    runs: Vec<Run>,
+    x: Frame,
+    /// Height and width of the result.
+    y: [usize; 2],
+    /// Output channels in a block.
+    pub(crate) block: usize,
+}
+
+impl Geometry {
+    /// A convolution from `image` to `output`, both C×H×W.
+    pub(crate) fn forward(layer: &Conv2d, image: Shape, output: Shape) -> Self {
+        let AxisWindow { kernel, stride, before, dilation, .. } = layer.window().width;
+        let (size, outputs) = (image.dim(2), output.dim(2));
+        let seen = (outputs - 1) * stride + (kernel - 1) * dilation + 1;
+        let axis = Axis { size, before, after: seen.saturating_sub(before + size) };
+        let window = AxisWindow { before: 0, ..layer.window().width };
+        let rows = sliding::forward(&layer.window().height, image.dim(1), output.dim(1));
+        Self::new(layer, image, output, axis, rows, sliding::forward(&window, axis.total(), outputs))
+    }
+
+    /// Its gradient by the image: from `output` to `image`.
+    pub(crate) fn backward(layer: &Conv2d, image: Shape, output: Shape) -> Self {
+        let AxisWindow { kernel, stride, before, dilation, .. } = layer.window().width;
+        let (size, outputs) = (image.dim(2), output.dim(2));
+        // So many columns of zeros that the first pixel meets its last tap, and the last pixel its first.
+        let left = ((kernel - 1) * dilation).saturating_sub(before).div_ceil(stride);
+        let right = ((size - 1 + before) / stride + 1).saturating_sub(outputs);
+        let axis = Axis { size: outputs, before: left, after: right };
+        let window = AxisWindow { before: before + left * stride, ..layer.window().width };
+        let rows = sliding::backward(&layer.window().height, image.dim(1), output.dim(1));
+        Self::new(layer, output, image, axis, rows, sliding::backward(&window, size, axis.total()))
+    }
+
+    fn new(layer: &Conv2d, x: Shape, y: Shape, width: Axis, rows: Vec<Run>, runs: Vec<Run>) -> Self {
+        let (groups, height) = (layer.group_count(), Axis { size: x.dim(1), before: 0, after: 0 });
+        let outputs = y.dim(0) / groups;
+        let reach = |runs: &[Run]| runs.iter().map(reach).max().unwrap_or(0);
+        assert!(reach(&rows) < height.total() && reach(&runs) < width.total(), "taps meet numbers of the frame");
+        Self {
+            groups,
+            outputs,
+            inner: x.dim(0) / groups,
+            kernel: layer.kernel_size(),
+            rows,
+            runs,
+            x: Frame { channels: x.dim(0), height, width },
+            y: [y.dim(1), y.dim(2)],
+            block: lane_block(outputs),
+        }
+    }
+
+    /// Blocks of output channels in all groups: what threads can share.
+    pub(crate) fn blocks(&self) -> usize {
+        self.groups * self.outputs.div_ceil(self.block)
+    }
+
+    /// The output channels of a range of blocks, of all groups' one behind the other.
+    pub(crate) fn channels(&self, blocks: Range<usize>) -> Range<usize> {
+        let of_group = self.outputs.div_ceil(self.block);
+        let first = |block: usize| block / of_group * self.outputs + (block % of_group * self.block).min(self.outputs);
+        first(blocks.start)..first(blocks.end)
+    }
+
+    /// Multiply-adds of one block.
+    pub(crate) fn block_work(&self) -> usize {
+        self.block * self.y[0] * self.y[1] * self.inner * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Numbers that the kernel works in.
+    pub(crate) fn work_len(&self) -> usize {
+        self.x.work_len() + self.y[0] * self.y[1] * self.block
+    }
+}
+
+/// The last place that a run meets.
+fn reach(run: &Run) -> usize {
+    let first = run.taps.other + (run.count - 1) * run.other_move;
+    let last = first as isize + run.taps.count.saturating_sub(1) as isize * run.taps.other_step;
+    first.max(last as usize)
+}
+
+/// `y[o] = activation(bias[o] + Σ w·x)`.
+pub(crate) struct Correlate<'a> {
+    pub(crate) geometry: &'a Geometry,
+    /// All of the image.
+    pub(crate) x: &'a [f32],
+    /// All packed weights.
+    pub(crate) weight: &'a [f32],
+    /// One number per output channel, or nothing.
+    pub(crate) bias: &'a [f32],
+    pub(crate) activation: Option<Map>,
+    /// The blocks that are to be made.
+    pub(crate) blocks: Range<usize>,
+    /// Their channels.
+    pub(crate) y: &'a mut [f32],
+    pub(crate) work: &'a mut [f32],
+}
+
+impl Kernel for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        match self.geometry.block / S::N {
+            1 => self.all::<S, 1>(simd),
+            2 => self.all::<S, 2>(simd),
+            vectors => unreachable!("a block is one vector or two, not {vectors}"),
+        }
+    }
+}
+
+impl Correlate<'_> {
+    #[inline(always)]
+    fn all<S: Lanes, const V: usize>(self, simd: S) {
+        let g = self.geometry;
+        let (of_group, pixels) = (g.outputs.div_ceil(g.block), g.y[0] * g.y[1]);
+        let block_len = g.inner * g.kernel[0] * g.kernel[1] * g.block;
+        assert!(self.x.len() >= g.x.channels * g.x.height.size * g.x.width.size);
+        assert!(self.bias.is_empty() || self.bias.len() == g.groups * g.outputs);
+        let (early, late) = match self.activation {
+            Some(map) if map::is_cheap(map) => (Some(map), None),
+            activation => (None, activation),
+        };
+        let (frame, sums) = self.work.split_at_mut(g.x.work_len());
+        let (x, sums) = (g.x.around(self.x, frame), &mut sums[..pixels * g.block]);
+        let mut y = self.y;
+        for number in self.blocks {
+            let (group, channels) = (number / of_group, g.channels(number..number + 1));
+            let mut bias = [0.0; MAX_LANES];
+            if !self.bias.is_empty() {
+                bias[..channels.len()].copy_from_slice(&self.bias[channels.clone()]);
+            }
+            let block = Block {
+                geometry: g,
+                x: x[group * g.inner * g.x.plane()..][..g.inner * g.x.plane()].as_ptr(),
+                weight: self.weight[number * block_len..][..block_len].as_ptr(),
+                bias,
+                activation: early,
+                sums: sums.as_mut_ptr(),
+            };
+            for rows in &g.rows {
+                for run in &g.runs {
+                    // SAFETY: the slices above have all that the geometry reaches: rows and runs end within the frame,
+                    // taps within the kernel, and pixels within the result.
+                    unsafe { block.area::<S, V>(simd, rows, run) }
+                }
+            }
+            if let Some(map) = late {
+                map::in_place(simd, map, sums);
+            }
+            let (planes, rest) = y.split_at_mut(channels.len() * pixels);
+            to_planes(simd, sums, g.block, planes);
+            y = rest;
+        }
+    }
+}
+
+/// A block of output channels.
+struct Block<'a> {
+    geometry: &'a Geometry,
+    /// The group's first input channel.
+    x: *const f32,
+    weight: *const f32,
+    bias: [f32; MAX_LANES],
+    activation: Option<Map>,
+    /// Results, pixel by pixel.
+    sums: *mut f32,
+}
+
+/// The widest register tile.
+const WIDEST: usize = 16;
+
+impl Block<'_> {
+    /// All outputs of a run of rows and a run of columns.
+    ///
+    /// # Safety
+    /// The pointers must have what the geometry reaches.
+    #[inline(always)]
+    unsafe fn area<S: Lanes, const V: usize>(&self, simd: S, rows: &Run, run: &Run) {
+        // Beside the sums: the weights, a number of the image, and what the compiler wants.
+        let most = (S::REGISTERS - 4) / V;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match run.other_move {
+                1 => self.tiles::<S, V, 1>(simd, rows, run, most),
+                2 => self.tiles::<S, V, 2>(simd, rows, run, most),
+                _ => self.tiles::<S, V, 0>(simd, rows, run, 1),
+            }
+        }
+    }
+
+    /// The same in register tiles of at most `most` pixels, whose neighbours meet numbers `M` apart (0: any distance).
+    ///
+    /// # Safety
+    /// As for [`Block::area`].
+    #[inline(always)]
+    unsafe fn tiles<S: Lanes, const V: usize, const M: usize>(&self, simd: S, rows: &Run, run: &Run, most: usize) {
+        let tiles = run.count.div_ceil(most.min(WIDEST));
+        let widest = run.count.div_ceil(tiles);
+        let mut row = 0;
+        while row < rows.count {
+            let fit = (rows.count - row).min(most / widest);
+            let tall = match (fit, run.count / tiles, widest) {
+                (4.., _, ..=4) => 4,
+                (2.., _, ..=8) | (2.., 10, 10) | (2.., 14, 14) => 2,
+                _ => 1,
+            };
+            for tile in 0..tiles {
+                let m = tile * run.count / tiles;
+                let width = (tile + 1) * run.count / tiles - m;
+                let at = Corner { rows, row, run, m };
+                // SAFETY: the caller's promise; the tile lies within both runs.
+                unsafe { self.of_size::<S, V, M>(simd, at, tall, width) }
+            }
+            row += tall;
+        }
+    }
+
+    /// One register tile of `tall` by `width` pixels.
+    ///
+    /// # Safety
+    /// As for [`Block::area`].
+    #[inline(always)]
+    unsafe fn of_size<S: Lanes, const V: usize, const M: usize>(
+        &self,
+        simd: S,
+        at: Corner<'_>,
+        tall: usize,
+        width: usize,
+    ) {
+        macro_rules! sizes {
+            ($($rows:literal: $($columns:literal)*;)*) => {
+                match (tall, width) {
+                    // Sizes that do not fit the registers are never asked for.
+                    $($(($rows, $columns) if $rows * $columns * V <= S::REGISTERS =>
+                        // SAFETY: the caller's promise.
+                        unsafe { self.tile::<S, V, M, $rows, $columns>(simd, at) },)*)*
+                    _ => unreachable!("no register tile has {tall} rows of {width} pixels"),
+                }
+            };
+        }
+        if M == 0 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.tile::<S, V, M, 1, 1>(simd, at) };
+        }
+        sizes! {
+            1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
+            2: 1 2 3 4 5 6 7 8 10 14;
+            4: 1 2 3 4;
+        }
+    }
+
+    /// `R` rows by `Q` pixels.
+    ///
+    /// # Safety
+    /// As for [`Block::area`].
+    #[inline(always)]
+    unsafe fn tile<S: Lanes, const V: usize, const M: usize, const R: usize, const Q: usize>(
+        &self,
+        simd: S,
+        at: Corner<'_>,
+    ) {
+        let g = self.geometry;
+        let Corner { rows, row, run, m } = at;
+        let pixel_step = if M == 0 { run.other_move } else { M };
+        let row_step = rows.other_move * g.x.width.total();
+        let vector = V * S::N;
+        // SAFETY: places read are those that the geometry reaches, weights lie in the block, bias has MAX_LANES numbers,
+        // and pixels written are those of the runs.
+        unsafe {
+            let bias: [S::V; V] = std::array::from_fn(|v| simd.load_from(self.bias.as_ptr().add(v * S::N)));
+            let mut sums = [[bias; Q]; R];
+            let first = (rows.taps.other + row * rows.other_move) * g.x.width.total();
+            let x = self.x.add(first + run.taps.other + m * run.other_move);
+            let weight = self.weight.add((rows.taps.tap * g.kernel[1] + run.taps.tap) * vector);
+            for inner in 0..g.inner {
+                let x = x.add(inner * g.x.plane());
+                let weight = weight.add(inner * g.kernel[0] * g.kernel[1] * vector);
+                for i in 0..rows.taps.count {
+                    let mut x = x.offset(i as isize * rows.taps.other_step * g.x.width.total() as isize);
+                    let mut weight = weight.add(i * rows.taps.tap_step * g.kernel[1] * vector);
+                    for _ in 0..run.taps.count {
+                        let weights: [S::V; V] = std::array::from_fn(|v| simd.load_from(weight.add(v * S::N)));
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            for (q, sums) in sums.iter_mut().enumerate() {
+                                let x = simd.splat(*x.add(r * row_step + q * pixel_step));
+                                for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                                    *sum = simd.mul_add(x, weight, *sum);
+                                }
+                            }
+                        }
+                        x = x.wrapping_offset(run.taps.other_step);
+                        weight = weight.wrapping_add(run.taps.tap_step * vector);
+                    }
+                }
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                let line = (rows.first + (row + r) * rows.step) * g.y[1] + run.first;
+                for (q, sums) in sums.iter().enumerate() {
+                    let pixel = self.sums.add((line + (m + q) * run.step) * vector);
+                    for (v, &sum) in sums.iter().enumerate() {
+                        let sum = match self.activation {
+                            Some(map) => map::apply(simd, map, sum),
+                            None => sum,
+                        };
+                        simd.store_to(sum, pixel.add(v * S::N));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a register tile begins: row number `row` of a run of rows, pixel number `m` of a run of columns.
+#[derive(Clone, Copy)]
+struct Corner<'a> {
+    rows: &'a Run,
+    row: usize,
+    run: &'a Run,
+    m: usize,
+}
