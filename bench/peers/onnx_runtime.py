@@ -18,7 +18,7 @@ THREADS, FOLDER = int(sys.argv[1]), sys.argv[2]
 
 
 def variants(work):
-    return [] if work[1] == "train" else ["default"]
+    return [] if work[1] == "train" else ["spinning"]
 
 
 def make(work, _variant):

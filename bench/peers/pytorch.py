@@ -91,7 +91,7 @@ class Answering:
 def memory(network, batch, variant):
     baseline = high_water_mark()
     training = Training(network, batch, variant)
-    for _ in range(4):
+    for _ in range(3):
         training.step()
     answer("peak", baseline, high_water_mark())
 

@@ -31,18 +31,7 @@ pub fn serve(
                     work = asked;
                     made.clear();
                 }
-                let answer = seconds.parse().map_err(|_| "seconds?".into()).and_then(|seconds: f64| {
-                    let batch: usize = batch.parse().map_err(|_| "batch?")?;
-                    if !made.iter().any(|(name, _)| name == variant) {
-                        let mut step = make(variant, network, batch)?;
-                        run_for(&mut step, seconds / 2.0)?;
-                        made.push((variant.to_owned(), step));
-                    }
-                    let step = &mut made.iter_mut().find(|(name, _)| name == variant).expect("made above").1;
-                    run_for(step, seconds / 5.0)?;
-                    Ok(batch as f64 * run_for(step, seconds)?)
-                });
-                match answer {
+                match run(&mut made, &make, seconds, variant, network, batch) {
                     Ok(rate) => println!("result {rate}"),
                     Err(reason) => println!("error {}", reason.replace('\n', " ")),
                 }
@@ -50,6 +39,27 @@ pub fn serve(
             _ => println!("error not understood: {line}"),
         }
     }
+}
+
+/// Images per second of a variant, which is made if it is not yet.
+fn run(
+    made: &mut Vec<(String, Step)>,
+    make: impl Fn(&str, &str, usize) -> Result<Step, String>,
+    seconds: &str,
+    variant: &str,
+    network: &str,
+    batch: &str,
+) -> Result<f64, String> {
+    let seconds: f64 = seconds.parse().map_err(|_| "seconds are a number")?;
+    let batch: usize = batch.parse().map_err(|_| "a batch is a number")?;
+    if !made.iter().any(|(name, _)| name == variant) {
+        let mut step = make(variant, network, batch)?;
+        run_for(&mut step, seconds / 2.0)?;
+        made.push((variant.to_owned(), step));
+    }
+    let (_, step) = made.iter_mut().find(|(name, _)| name == variant).expect("it was made");
+    run_for(step, seconds / 5.0)?;
+    Ok(batch as f64 * run_for(step, seconds)?)
 }
 
 /// Whole steps, for some seconds; steps per second.

@@ -132,7 +132,7 @@ fn race(arguments: &Arguments, works: &[Work], report: &mut Report) -> Result<()
     for &work in works {
         let mut finalists = vec![];
         for &threads in &arguments.threads {
-            println!("{}, {threads} threads; {rounds} rounds of {seconds} s", work.title());
+            println!("{}, threads: {threads}; {rounds} rounds of {seconds} s", work.title());
             let (row, best) = race.row(work, threads, &finalists)?;
             println!("{}", row.line());
             report.rows.push(row);

@@ -152,7 +152,7 @@ pub(crate) fn install(peer: Peer) -> Result<(), String> {
             Ok(())
         }
         Peer::Burn | Peer::Candle => {
-            let manifest = folder().join(format!("peers/{peer:?}/Cargo.toml").to_lowercase());
+            let manifest = folder().join("peers").join(peer.name().to_lowercase()).join("Cargo.toml");
             let mut cargo = Command::new("cargo");
             cargo.args(["build", "--release", "--locked", "--manifest-path"]).arg(manifest);
             cargo.arg("--target-dir").arg(built()).env("RUSTFLAGS", "-C target-cpu=native");
@@ -221,8 +221,13 @@ fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The repository's own, wherever Lenslet itself is built.
+fn target() -> PathBuf {
+    folder().parent().expect("the folder lies in the repository").join("target")
+}
+
 fn venv() -> PathBuf {
-    folder().join("../target/bench-venv")
+    target().join("bench-venv")
 }
 
 fn python() -> PathBuf {
@@ -231,7 +236,7 @@ fn python() -> PathBuf {
 
 /// Where all is put that is made for the peers.
 fn built() -> PathBuf {
-    folder().join("../target/bench-peers")
+    target().join("bench-peers")
 }
 
 fn models() -> PathBuf {

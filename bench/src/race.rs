@@ -49,14 +49,9 @@ pub(crate) struct Variant {
 impl Variant {
     /// Its name with what is special about its worker, for a row on so many threads.
     fn label(&self, threads: usize) -> String {
-        let mut label = self.name.clone();
-        if self.start.tcmalloc {
-            label += " + tcmalloc";
-        }
-        if self.start.threads != threads {
-            label += ", one thread";
-        }
-        label
+        let allocator = if self.start.tcmalloc { " + tcmalloc" } else { "" };
+        let alone = if self.start.threads != threads { ", one thread" } else { "" };
+        format!("{}{allocator}{alone}", self.name)
     }
 
     /// Whether both are the same but for the number of threads.
@@ -136,7 +131,7 @@ impl Race {
             let mut tried = vec![];
             for variant in self.variants(peer, work, threads, before) {
                 if let Some(rate) = self.run(&variant, work, self.effort.seconds / 2.0) {
-                    println!("  {} {}: {rate:.0} images/s", peer.name(), variant.label(threads));
+                    println!("  {} {}: {rate:.1} images/s", peer.name(), variant.label(threads));
                     tried.push((rate, variant));
                 }
             }

@@ -73,10 +73,7 @@ impl Row {
         cells.push(format!("{:.1} %", self.share(peak)));
         for peer in Peer::ALL {
             let best = self.peers.iter().find(|best| best.peer == peer);
-            let cell = best.map(|best| match best.variant.as_str() {
-                "default" => self.rate(best.rate),
-                variant => format!("{} ({variant})", self.rate(best.rate)),
-            });
+            let cell = best.map(|best| format!("{} ({})", self.rate(best.rate), best.variant));
             cells.push(cell.unwrap_or_else(|| "–".into()));
         }
         cells.push(self.ratio().map_or("–".into(), |ratio| of(ratio, 2)));
@@ -237,16 +234,16 @@ mod tests {
 
     #[test]
     fn rows_compare_with_the_peer_of_the_goal() {
-        let peers = [(Peer::Pytorch, "eager + tcmalloc", 10_000.0), (Peer::Candle, "default", 740.0)];
+        let peers = [(Peer::Pytorch, "eager + tcmalloc", 10_000.0), (Peer::Candle, "cpu", 740.0)];
         assert_eq!(
             row(1, 43_210.0, &peers).markdown(2e11),
-            "| W1 training, batch 64 | 2 | 43,210 | 69.2 % | 10,000 (eager + tcmalloc) | – | – | 740 | 4.32 × PyTorch | 4.3 \
+            "| W1 training, batch 64 | 2 | 43,210 | 69.2 % | 10,000 (eager + tcmalloc) | – | – | 740 (cpu) | 4.32 × PyTorch | 4.3 \
              × PyTorch |\n"
         );
-        let latency = row(4, 40_000.0, &[(Peer::Pytorch, "eager", 4_000.0), (Peer::Onnxruntime, "default", 20_000.0)]);
+        let latency = row(4, 40_000.0, &[(Peer::Pytorch, "eager", 4_000.0), (Peer::Onnxruntime, "spinning", 20_000.0)]);
         assert_eq!(
             latency.line(),
-            "  Lenslet 25.0 µs (26.1 % of peak), PyTorch 250.0 µs (eager), ONNX Runtime 50.0 µs (default): 2.00 × ONNX \
+            "  Lenslet 25.0 µs (26.1 % of peak), PyTorch 250.0 µs (eager), ONNX Runtime 50.0 µs (spinning): 2.00 × ONNX \
              Runtime; the goal is 2 × ONNX Runtime"
         );
         // Without the peer of the goal, the fastest there is.

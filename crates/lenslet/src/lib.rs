@@ -34,7 +34,7 @@ mod weights;
 pub use error::Error;
 pub use inference::Inference;
 pub use model::Model;
-pub use normalization::Normalization;
+pub use normalization::{Normalization, Table};
 pub use optimizer::{Optimizer, OptimizerState};
 pub use profile::Profile;
 pub use schedule::Schedule;

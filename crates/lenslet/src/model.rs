@@ -10,6 +10,7 @@ use lenslet_graph::Shape;
 use crate::checkpoint::{Checkpoint, Description};
 use crate::inference::BATCH;
 use crate::metrics::{Evaluation, softmax};
+use crate::normalization::Table;
 use crate::training::evaluate_while;
 use crate::{Error, Inference, Weights, networks, rehearsal};
 
@@ -88,11 +89,11 @@ impl Model {
 
 struct Images<'a> {
     images: &'a [&'a [u8]],
-    table: &'a [[f32; 256]],
+    table: &'a Table,
 }
 
 impl Feed for Images<'_> {
     fn fill(&self, _: usize, image: usize, values: &mut [f32]) {
-        crate::normalization::apply(self.table, self.images[image], values);
+        self.table.apply(self.images[image], values);
     }
 }

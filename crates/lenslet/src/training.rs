@@ -21,10 +21,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::diagnosis::first_not_finite;
 use crate::inference::check_classes;
 use crate::metrics::{Evaluation, answer};
+use crate::normalization::Table;
 use crate::optimizer::Change;
 use crate::parts::Parts;
 use crate::schedule::Rates;
-use crate::{Error, Inference, Normalization, OptimizerState, Settings, Weights, normalization};
+use crate::{Error, Inference, Normalization, OptimizerState, Settings, Weights};
 
 /// Where training stands, told after each step.
 #[derive(Clone, Copy, Debug)]
@@ -496,7 +497,7 @@ pub(crate) fn evaluate_while(
 /// Images of a data set as a batch.
 pub(crate) struct Images<'a> {
     pub(crate) images: &'a Split,
-    pub(crate) table: &'a [[f32; 256]],
+    pub(crate) table: &'a Table,
     /// Which of them, in their order in the batch.
     pub(crate) chosen: &'a [u32],
 }
@@ -508,6 +509,6 @@ impl Feed for Images<'_> {
             values[0] = self.images.labels[image] as f32;
             return;
         }
-        normalization::apply(self.table, self.images.image(image), values);
+        self.table.apply(self.images.image(image), values);
     }
 }

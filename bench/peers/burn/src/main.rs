@@ -1,8 +1,6 @@
 //! Burn's side of the benchmark: a worker that trains the lesson's network and airbench94 when told to.
 //!
-//! Variants are its backends: `flex`, and `ndarray`, which is on its way out. The number of threads comes from
-//! `RAYON_NUM_THREADS`.
-#![allow(deprecated)]
+//! Its backend is `flex`. The number of threads comes from `RAYON_NUM_THREADS`.
 
 #[path = "../../worker.rs"]
 mod worker;
@@ -153,11 +151,11 @@ impl<N: Network> Training<N> {
 
 fn main() {
     let variants = |network: &str, kind: &str| match (network, kind) {
-        ("w1" | "w2", "train") => vec!["flex", "ndarray"],
+        ("w1" | "w2", "train") => vec!["flex"],
         _ => vec![],
     };
-    serve("Burn 0.22.1", variants, |variant, network, batch| {
-        let device = if variant == "flex" { Device::flex() } else { Device::ndarray() }.autodiff();
+    serve("Burn 0.22.1", variants, |_, network, batch| {
+        let device = Device::flex().autodiff();
         Ok(match network {
             "w1" => Training::step_of(Lesson::new, device, batch),
             _ => Training::step_of(Airbench94::new, device, batch),

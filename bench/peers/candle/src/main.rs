@@ -119,7 +119,7 @@ fn step_of<N: 'static>(
 
 fn main() {
     let variants = |network: &str, kind: &str| match (network, kind) {
-        ("w1" | "w2", "train") => vec!["default"],
+        ("w1" | "w2", "train") => vec!["cpu"],
         _ => vec![],
     };
     serve("Candle 0.11.1", variants, |_, network, batch| {

@@ -15,6 +15,7 @@ use lenslet_rng::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 use self::rows::Rows;
+use crate::normalization::Table;
 use crate::rehearsal::{Memory, plans};
 use crate::training::{Images, training_graph};
 use crate::{Error, Inference, Normalization, Settings, Trainer, Weights};
@@ -293,7 +294,7 @@ impl Bench {
 /// A batch to measure with: some images, again and again where there are many.
 struct RandomImages {
     images: Split,
-    table: Vec<[f32; 256]>,
+    table: Table,
     chosen: Vec<u32>,
 }
 
