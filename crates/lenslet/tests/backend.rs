@@ -4,7 +4,7 @@
 use lenslet::cpu::{Executor, Feed, Pool};
 use lenslet::graph::interpret::interpret;
 use lenslet::graph::tensor::Tensor;
-use lenslet::graph::{Role, graph};
+use lenslet::graph::{Mode, Role, graph, record};
 use lenslet::prelude::*;
 use lenslet::training::training_graph;
 use lenslet::{Shape, Weights};
@@ -84,6 +84,82 @@ proptest! {
                 for (ours, theirs) in ours.iter().zip(theirs) {
                     prop_assert!((f64::from(*ours) - theirs).abs() < 2e-3 * largest, "{role:?}: {ours}, reference {theirs}");
                 }
+            }
+        }
+    }
+}
+
+/// Convolutions with normalisation, as residual networks have them.
+#[derive(Module)]
+struct Residual {
+    conv1: Conv2d,
+    norm1: BatchNorm2d,
+    conv2: Conv2d,
+    norm2: BatchNorm2d,
+    shortcut: Conv2d,
+    norm3: BatchNorm2d,
+    conv3: Conv2d,
+    norm4: BatchNorm2d,
+    out: Linear,
+}
+
+#[network]
+impl Residual {
+    fn new(channels: usize, groups: usize) -> Self {
+        Self {
+            conv1: Conv2d::infer(channels, 3).padding(1).no_bias(),
+            norm1: BatchNorm2d::new(channels),
+            conv2: Conv2d::infer(channels, 3).padding(1).groups(groups),
+            norm2: BatchNorm2d::new(channels),
+            shortcut: Conv2d::infer(channels, 1),
+            norm3: BatchNorm2d::new(channels).no_affine(),
+            conv3: Conv2d::infer(channels, 3).padding(1),
+            norm4: BatchNorm2d::new(channels),
+            out: Linear::infer(3),
+        }
+    }
+
+    fn forward(&self, x: Var) -> Var {
+        let y = self.norm1.forward(self.conv1.forward(x)).gelu();
+        let y = self.norm2.forward(self.conv2.forward(y));
+        let x = (y + self.norm3.forward(self.shortcut.forward(x))).relu();
+        let y = self.norm4.forward(self.conv3.forward(x));
+        self.out.forward((x + y).silu().flatten())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn evaluation_with_normalisation_folded_away_is_the_interpreters(
+        channels in prop::sample::select(vec![[2, 1], [4, 2], [9, 3], [12, 1]]),
+        [height, width] in [1_usize..6, 1_usize..6],
+        batch in 1_usize..40,
+        seed in 0_u64..1000,
+    ) {
+        let image = Shape::image(2, height, width);
+        let graph = record(&Residual::new(channels[0], channels[1]), image, Mode::Eval).graph;
+        let mut weights = Weights::new(&graph, seed);
+        let mut random = lenslet_rng::Stream::new(seed, lenslet_rng::Purpose::Shapes, 1, 1);
+        // Statistics and weights of normalisation begin at 0 and 1.
+        for number in 0..weights.parameters().len() {
+            if weights.parameters()[number].shape.rank() == 1 {
+                weights.values_mut(number).fill_with(|| random.range(0.2, 1.5));
+            }
+        }
+        let data = batch_of(batch, image, 3, seed);
+        let mut pool = Pool::new(2);
+        let mut executor = Executor::for_batch(&graph, batch, pool.threads());
+        executor.run(&mut pool, weights.all(), &data, 0, 0);
+
+        let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), 0, 0);
+        let expected = &values[graph.output(&Role::Logits).expect("it has logits").index()];
+        let mut logits = [0.0; 3];
+        for image in 0..batch {
+            prop_assert!(executor.image(&Role::Logits, image, &mut logits));
+            for (ours, theirs) in logits.iter().zip(expected.image(image)) {
+                prop_assert!((f64::from(*ours) - theirs).abs() < 1e-5 * (1.0 + theirs.abs()), "{ours}, not {theirs}");
             }
         }
     }

@@ -206,3 +206,106 @@ fn readers(graph: &Graph, live: &[bool]) -> Vec<Vec<NodeId>> {
     }
     readers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Options, Plan, check};
+    use crate::record::add_cross_entropy;
+    use crate::{BatchNorm2d, Conv2d, Mode, Module, Network, Role, Shape, Var, Visitor, differentiate, record};
+
+    /// Convolution, normalisation, ReLU; and then the same, perhaps with what went in added in front of the ReLU.
+    struct Net {
+        layers: [(Conv2d, BatchNorm2d); 2],
+        residual: bool,
+    }
+
+    impl Module for Net {
+        fn visit(&self, visitor: &mut Visitor<'_>) {
+            for (i, (conv, norm)) in self.layers.iter().enumerate() {
+                visitor.field(["conv1", "conv2"][i], conv);
+                visitor.field(["norm1", "norm2"][i], norm);
+            }
+        }
+    }
+
+    impl Network for Net {
+        fn forward(&self, x: Var) -> Var {
+            let [(conv1, norm1), (conv2, norm2)] = &self.layers;
+            let x = norm1.forward(conv1.forward(x)).relu();
+            let y = norm2.forward(conv2.forward(x));
+            let y = if self.residual { (x + y).relu() } else { y.relu() };
+            y.mean([1, 2])
+        }
+    }
+
+    fn graph(residual: bool, mode: Mode) -> Graph {
+        let layers = [(Conv2d::new(4, 4, 3).padding(1), BatchNorm2d::new(4)); 2];
+        let recording = record(&Net { layers, residual }, Shape::image(4, 5, 5), mode);
+        recording.output.expect("the sizes fit");
+        let mut graph = recording.graph;
+        if mode == Mode::Train {
+            add_cross_entropy(&mut graph, 0.0).expect("the sizes fit");
+            differentiate::differentiate(&mut graph).expect("the loss is one number");
+        }
+        graph
+    }
+
+    /// How many steps with each name that begins like this the plan has.
+    fn count<const N: usize>(graph: &Graph, names: [&str; N]) -> [usize; N] {
+        let plan = Plan::new(graph, Options { batch: 9, lanes: 4 });
+        assert_eq!(check::check(&plan), Ok(()));
+        let steps: Vec<String> = plan.stages.iter().flat_map(|stage| &stage.tile).map(|s| s.to_string()).collect();
+        names.map(|name| steps.iter().filter(|step| step.split(' ').next() == Some(name)).count())
+    }
+
+    fn find(graph: &Graph, is: impl Fn(&Op) -> bool) -> NodeId {
+        graph.ids().find(|id| is(&graph.node(*id).op)).expect("there is one")
+    }
+
+    #[test]
+    fn normalisation_takes_the_activation_forward_and_backward() {
+        let names = ["BatchNorm+Relu", "BatchNormSums+Relu", "BatchNormGrad+Relu", "Map", "MapGrad", "BatchNorm"];
+        // One of the three is the first layer's result, made again for the second's gradient; the one function by itself is
+        // of the loss.
+        assert_eq!(count(&graph(false, Mode::Train), names), [3, 2, 2, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_residual_is_added_in_the_pass_of_the_normalisation() {
+        let names = ["BatchNorm+Relu", "BatchNormSums+Relu", "BatchNormSums", "MapGrad", "Binary", "Map"];
+        // The last ReLU's gradient goes past the normalisation, too. Where both meet again there is a sum, and then nothing
+        // but normalisation reads the first ReLU's. The function by itself is of the loss.
+        assert_eq!(count(&graph(true, Mode::Train), names), [3, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn gradients_that_meet_at_an_activation_are_added_there() {
+        let mut graph = graph(true, Mode::Train);
+        let relu = find(&graph, |op| matches!(op, Op::Map(Map::Relu)));
+        let grad = |id: &NodeId| matches!(graph.node(*id).op, Op::MapGrad(_)) && graph.node(*id).inputs[0] == relu;
+        let grad = graph.ids().find(grad).expect("it has a gradient");
+        // Looked at, it cannot be worked out by the normalisation behind it.
+        graph.outputs.push((Role::Value(grad), grad));
+        assert_eq!(count(&graph, ["AddMapGrad+Relu", "Binary", "BatchNormSums"]), [1, 0, 2]);
+    }
+
+    #[test]
+    fn evaluation_folds_normalisation_into_the_convolution() {
+        let names = ["Conv2d+Relu", "Conv2d", "AddMap+Relu", "BatchNorm", "BatchNorm+Relu"];
+        assert_eq!(count(&graph(false, Mode::Eval), names), [2, 0, 0, 0, 0]);
+        assert_eq!(count(&graph(true, Mode::Eval), names), [1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_looked_at_has_a_step_of_its_own() {
+        let mut graph = graph(false, Mode::Eval);
+        let conv = find(&graph, |op| matches!(op, Op::Conv2d(_)));
+        graph.outputs.push((Role::Value(conv), conv));
+        let names = ["Conv2d", "BatchNorm+Relu", "BatchNorm", "Map"];
+        assert_eq!(count(&graph, names), [1, 1, 0, 0]);
+        let norm = find(&graph, |op| matches!(op, Op::BatchNorm(_)));
+        graph.outputs.push((Role::Value(norm), norm));
+        assert_eq!(count(&graph, names), [1, 0, 1, 1]);
+    }
+}

@@ -238,7 +238,8 @@ impl Lowering<'_> {
             Op::BatchNormSums(sums) => {
                 let (gradient, activation, norm) = self.through_activation(node.inputs[2]);
                 let mut inputs = vec![self.handle(node.inputs[0]), self.handle(node.inputs[1]), gradient];
-                inputs.extend(norm.iter().flat_map(|&norm| [2, 3].map(|i| self.inputs(norm)[i])));
+                inputs
+                    .extend(norm.iter().flat_map(|&norm| [2, 3].map(|i| self.handle(self.graph.node(norm).inputs[i]))));
                 let kernel = Kernel::BatchNormSums { eps: sums.eps, activation };
                 self.over_slots_with(id, kernel, Kernel::SumSlots { mean: false }, node.shape(), inputs);
             }
@@ -246,7 +247,7 @@ impl Lowering<'_> {
                 let (gradient, activation, norm) = self.through_activation(node.inputs[4]);
                 let mut inputs: Vec<Handle> = node.inputs[..4].iter().map(|&input| self.handle(input)).collect();
                 inputs.push(gradient);
-                inputs.extend(norm.iter().map(|&norm| self.inputs(norm)[3]));
+                inputs.extend(norm.iter().map(|&norm| self.handle(self.graph.node(norm).inputs[3])));
                 self.step_with(
                     id,
                     Kernel::BatchNormGrad { eps: grad.eps, training: grad.training, activation },
@@ -363,8 +364,8 @@ impl Lowering<'_> {
         let Op::BatchNorm(op) = &self.graph.node(norm).op else {
             unreachable!("a convolution folds in a normalisation")
         };
-        let (eps, of_norm) = (op.eps, self.inputs(norm));
-        let (statistics, weight, bias) = (of_norm[1], of_norm[2], of_norm[3]);
+        let (eps, of_norm) = (op.eps, &self.graph.node(norm).inputs);
+        let [statistics, weight, bias] = [1, 2, 3].map(|i| self.handle(of_norm[i]));
         let [scale, shift] = [(); 2].map(|()| self.new_handle(weight.shape));
         let stage = self.stages.runs(id);
         self.push(norm, stage, false, Kernel::FoldedScale { eps }, vec![statistics, weight], scale);
