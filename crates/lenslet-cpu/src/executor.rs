@@ -9,11 +9,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lenslet_graph::plan::{CHANNEL_BLOCK, Kernel, Move, Operand, Options, Place, Plan, Step, check};
+use lenslet_graph::plan::{CHANNEL_BLOCK, Kernel, Move, Operand, Options, Place, Plan, Step, WEIGHT_BLOCK, check};
 use lenslet_graph::{Graph, Role};
 
 use crate::kernels::{self, Call, Input, Tile};
-use crate::kernels::{channels, conv2d, conv2d_weight_grad, linear_weight_grad, pack, winograd};
+use crate::kernels::{
+    channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, linear_weight_grad, pack, winograd,
+};
 use crate::memory::{self, At, Memory, Views};
 use crate::simd::Isa;
 use crate::tiles::Pool;
@@ -72,6 +74,8 @@ enum Tables {
     /// In tiles of one image.
     ChannelsCorrelate(channels::conv2d::Geometry),
     ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry),
+    WeightGradRows(conv2d_weight_grad_rows::Geometry),
+    WeightGradWinograd(winograd::weight_grad::Geometry),
 }
 
 /// The most inputs of a step whose kernel takes them all at once.
@@ -229,6 +233,7 @@ fn parts(step: &Step) -> usize {
         Kernel::Pack(pack) => pack::parts(pack),
         Kernel::WinogradWeights(way) => winograd::weights::parts(way),
         Kernel::SumSlots { .. } => step.output.shape.len().div_ceil(SUM_PART),
+        Kernel::SumWeightSlots => step.output.shape.dim(0).div_ceil(WEIGHT_BLOCK),
         Kernel::LinearWeightGrad => step.output.shape.dim(0).div_ceil(linear_weight_grad::PART),
         _ => 1,
     }
@@ -242,6 +247,8 @@ impl Tables {
             Tables::Winograd { work_len, .. } => *work_len,
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
             Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
+            Tables::WeightGradRows(geometry) => geometry.work_len(),
+            Tables::WeightGradWinograd(geometry) => geometry.work_len(),
         }
     }
 
@@ -269,6 +276,17 @@ impl Tables {
             Kernel::Conv2dWeightGrad { layer } => {
                 let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
                 Tables::WeightGrad(conv2d_weight_grad::Geometry::new(layer, image, gradient))
+            }
+            Kernel::Conv2dWeightGradRows { layer, winograd } => {
+                let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
+                match winograd {
+                    true => {
+                        Tables::WeightGradWinograd(winograd::weight_grad::Geometry::new(layer, image, gradient, lanes))
+                    }
+                    false => {
+                        Tables::WeightGradRows(conv2d_weight_grad_rows::Geometry::new(layer, image, gradient, lanes))
+                    }
+                }
             }
             _ => Tables::None,
         }
@@ -389,6 +407,18 @@ impl Run<'_> {
                 self.isa.run(channels::linear::Backward { inputs, dy, weight, dx: output });
             }
             (Kernel::Rearrange { fill, moves }, _) => self.rearrange(step, *fill, moves, at, self.on_tiles()),
+            (Kernel::Conv2dWeightGradRows { .. }, Tables::WeightGradRows(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                // SAFETY: this thread's own, for this step.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(conv2d_weight_grad_rows::WeightGrad { geometry, x, dy, work, dw: output });
+            }
+            (Kernel::Conv2dWeightGradRows { .. }, Tables::WeightGradWinograd(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                // SAFETY: this thread's own, for this step.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(winograd::weight_grad::WeightGrad { geometry, x, dy, work, dw: output });
+            }
             (kernel, _) => {
                 let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
                 with_call(kernel, call, self.on_tiles());
@@ -508,6 +538,15 @@ impl Run<'_> {
                 // SAFETY: the plan was checked; parts write to ranges of their own.
                 let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len, at)) };
                 kernels::batch::sum_slots(slots, divisor, from..from + len, output);
+            }
+            Kernel::SumWeightSlots => {
+                let [outputs, channels] = [step.output.shape.dim(0), step.output.shape.dim(1)];
+                let row = step.output.shape.len() / outputs;
+                let from = part * WEIGHT_BLOCK;
+                let len = WEIGHT_BLOCK.min(outputs - from) * row;
+                // SAFETY: the plan was checked; parts write to rows of their own.
+                let (slots, dw) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from * row, len, at)) };
+                conv2d_weight_grad_rows::sum_slots(slots, part, channels, row / channels, dw);
             }
             Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
             Kernel::BatchStatistics | Kernel::Statistics => {
@@ -652,6 +691,8 @@ fn with_call(kernel: &Kernel, call: Call<'_>, runner: Runner) {
         | Kernel::Conv2d { .. }
         | Kernel::Conv2dInputGrad { .. }
         | Kernel::Conv2dWeightGrad { .. }
+        | Kernel::Conv2dWeightGradRows { .. }
+        | Kernel::SumWeightSlots
         | Kernel::Linear { .. }
         | Kernel::LinearInputGrad
         | Kernel::ToRows

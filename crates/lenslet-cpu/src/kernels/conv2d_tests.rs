@@ -3,14 +3,14 @@
 use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use lenslet_graph::ops::linear::{Linear, LinearInputGrad};
 use lenslet_graph::ops::map::Map;
-use lenslet_graph::plan::Pack;
+use lenslet_graph::plan::{Pack, WEIGHT_BLOCK};
 use lenslet_graph::tensor::Tensor;
 use lenslet_graph::{Shape, ShapeVar};
 use proptest::prelude::*;
 
 use super::batch::sum_slots;
 use super::testing::{Check, Machine, Random, shape};
-use super::{Call, conv2d, conv2d_weight_grad, pack};
+use super::{Call, Slots, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, pack, winograd};
 
 /// Weights in the order in which a convolution reads them.
 fn packed(pack: &Pack, weight: &[f32]) -> Vec<f32> {
@@ -102,6 +102,46 @@ fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) 
         machine.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output });
     };
     check.sums(weight, tile, |slots, output| sum_slots(slots, 1.0, 0..output.len(), output));
+    if layer.group_count() == 1 {
+        check_rows(&check, Case { layer, image, output });
+    }
+}
+
+/// The gradient by the weight with output channels in the lanes.
+fn check_rows(check: &Check, Case { layer, image, output }: Case) {
+    let weight = layer.weight_shape(image.dim(0));
+    let partial = conv2d_weight_grad_rows::Geometry::new(&layer, image, output, 1).len();
+    let tile = |machine: Machine, call: Call<'_>| {
+        let geometry = &conv2d_weight_grad_rows::Geometry::new(&layer, image, output, machine.lanes());
+        let mut work = vec![f32::NAN; geometry.work_len()];
+        let [x, dy] = [0, 1].map(|i| call.inputs[i].data);
+        machine.run(conv2d_weight_grad_rows::WeightGrad { geometry, x, dy, work: &mut work, dw: call.output });
+    };
+    check.sums(shape(false, &[partial]), tile, |slots, output| sum_weight_slots(slots, weight, output));
+}
+
+/// The gradient by the weight in Winograd's way.
+fn check_winograd(Case { layer, image, output }: Case, batch: usize, seed: u64) {
+    let mut random = Random::new(seed);
+    let (x, dy) = (tensor(&mut random, image, batch), tensor(&mut random, output, batch));
+    let check = Check::new(Conv2dWeightGrad { layer }, [x, dy]).gradient(1).tolerance(1e-3);
+    let weight = layer.weight_shape(image.dim(0));
+    let tile = |machine: Machine, call: Call<'_>| {
+        let geometry = &winograd::weight_grad::Geometry::new(&layer, image, output, machine.lanes());
+        let mut work = vec![f32::NAN; geometry.work_len()];
+        let [x, dy] = [0, 1].map(|i| call.inputs[i].data);
+        machine.run(winograd::weight_grad::WeightGrad { geometry, x, dy, work: &mut work, dw: call.output });
+    };
+    let partial = weight.len() / weight.dim(0) * weight.dim(0).next_multiple_of(WEIGHT_BLOCK);
+    check.sums(shape(false, &[partial]), tile, |slots, output| sum_weight_slots(slots, weight, output));
+}
+
+/// All blocks of a weight's gradient.
+fn sum_weight_slots(slots: Slots<'_>, weight: Shape, output: &mut [f32]) {
+    let [channels, taps] = [weight.dim(1), weight.dim(2) * weight.dim(3)];
+    for (block, dw) in output.chunks_mut(WEIGHT_BLOCK * channels * taps).enumerate() {
+        conv2d_weight_grad_rows::sum_slots(slots, block, channels, taps, dw);
+    }
 }
 
 proptest! {
@@ -113,6 +153,36 @@ proptest! {
     #[test]
     fn gradients_are_the_reference(case in cases(), batch in 1usize..20, seed in any::<u64>()) {
         check_backward(case, batch, seed);
+    }
+
+    #[test]
+    fn weight_gradients_of_many_channels_are_the_reference(
+        [channels, outputs] in [1usize..40, 1usize..80],
+        [height, width] in [1usize..9, 1usize..24],
+        [kernel, stride, padding, dilation] in [1usize..4, 1usize..4, 0usize..3, 1usize..3],
+        batch in 1usize..36,
+        seed in any::<u64>(),
+    ) {
+        let layer = Conv2d::new(channels, outputs, kernel).stride(stride).padding(padding).dilation(dilation);
+        if let Some(case) = case(layer, [channels, height, width]) {
+            let mut random = Random::new(seed);
+            let (x, dy) = (tensor(&mut random, case.image, batch), tensor(&mut random, case.output, batch));
+            check_rows(&Check::new(Conv2dWeightGrad { layer }, [x, dy]).gradient(1).tolerance(2e-4), case);
+        }
+    }
+
+    /// Errors of the transforms grow with the products' sizes, of which a tile of 16 images has thousands.
+    #[test]
+    fn weight_gradients_in_winograds_way_are_the_reference(
+        [channels, outputs] in [1usize..20, 1usize..70],
+        [height, width, padding] in [1usize..10, 1usize..14, 0usize..4],
+        batch in 1usize..20,
+        seed in any::<u64>(),
+    ) {
+        let layer = Conv2d::new(channels, outputs, 3).padding(padding);
+        if let Some(case) = case(layer, [channels, height, width]) {
+            check_winograd(case, batch, seed);
+        }
     }
 
     #[test]
@@ -174,6 +244,15 @@ fn edges_are_the_reference() {
             check_forward(case, true, batch, 5);
             check_backward(case, batch, 6);
         }
+    }
+}
+
+/// More of everything than Winograd's gradient takes at a time.
+#[test]
+fn chunks_of_winograds_way_are_the_reference() {
+    for (channels, outputs, image) in [(70, 70, [9, 18]), (130, 33, [4, 4]), (3, 130, [17, 5])] {
+        let layer = Conv2d::new(channels, outputs, 3).padding(1);
+        check_winograd(case(layer, [channels, image[0], image[1]]).expect("it fits"), 5, 9);
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod conv2d;
 #[cfg(test)]
 mod conv2d_tests;
 pub(crate) mod conv2d_weight_grad;
+pub(crate) mod conv2d_weight_grad_rows;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
 pub(crate) mod dropout;
@@ -37,6 +38,7 @@ pub(crate) mod softmax;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
+mod weight_tile;
 pub(crate) mod winograd;
 
 /// A value to be read: batched, a vector each, or whole, the same number for every image.

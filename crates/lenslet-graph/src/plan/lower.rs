@@ -13,7 +13,8 @@ use std::collections::HashMap;
 
 use super::fusion::{Chain, Fusions, Slope};
 use super::stages::Stages;
-use super::{CHANNEL_BLOCK, Kernel, Move, Options, Pack, Winograd, lane_block};
+use super::weight_grad::Way;
+use super::{CHANNEL_BLOCK, Kernel, Move, Options, Pack, WEIGHT_BLOCK, Winograd, lane_block};
 use crate::ops::binary::broadcast_strides;
 use crate::ops::concat::Concat;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
@@ -208,11 +209,7 @@ impl Lowering<'_> {
                 let inputs = vec![self.handle(node.inputs[0]), weight];
                 self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer }, inputs);
             }
-            Op::Conv2dWeightGrad(Conv2dWeightGrad { layer }) => {
-                let inputs = vec![self.again(node.inputs[0], id), self.handle(node.inputs[1])];
-                let kernel = Kernel::Conv2dWeightGrad { layer: *layer };
-                self.over_slots_with(id, kernel, Kernel::SumSlots { mean: false }, node.shape(), inputs);
-            }
+            Op::Conv2dWeightGrad(Conv2dWeightGrad { layer }) => self.conv2d_weight_grad(id, *layer),
             Op::LinearInputGrad(_) if self.options.lanes == 1 => self.step(id, Kernel::LinearInputGrad),
             Op::LinearInputGrad(_) => {
                 let [taps, outputs] = matrix(self.graph.node(node.inputs[1]).shape());
@@ -372,6 +369,25 @@ impl Lowering<'_> {
         let before = [&[statistics, weight, bias], &inputs[2..]].concat();
         self.push(norm, stage, false, Kernel::FoldedBias { eps }, before, shift);
         vec![inputs[0], self.ready(id, node.inputs[1], Some(scale), ready), shift]
+    }
+
+    fn conv2d_weight_grad(&mut self, id: NodeId, layer: Conv2d) {
+        let node = self.graph.node(id);
+        let [image, output] = [0, 1].map(|input| self.graph.node(node.inputs[input]).shape());
+        let inputs = vec![self.again(node.inputs[0], id), self.handle(node.inputs[1])];
+        let winograd = match Way::new(&layer, image, output, &self.options) {
+            Way::Images => {
+                let (tiles, total) = (Kernel::Conv2dWeightGrad { layer }, Kernel::SumSlots { mean: false });
+                return self.over_slots_with(id, tiles, total, node.shape(), inputs);
+            }
+            Way::Rows => false,
+            Way::Winograd => true,
+        };
+        let outputs = output.dim(0);
+        let len = outputs.next_multiple_of(WEIGHT_BLOCK) * (node.shape().len() / outputs);
+        let partial = Shape::whole(&[len]).expect("blocks are hardly larger than weights");
+        let tiles = Kernel::Conv2dWeightGradRows { layer, winograd };
+        self.over_slots_with(id, tiles, Kernel::SumWeightSlots, partial, inputs);
     }
 
     /// The gradient that batch normalisation's backward steps read, and the activation whose slope they work out, with the

@@ -21,6 +21,7 @@ mod fusion;
 mod lower;
 mod memory;
 mod stages;
+mod weight_grad;
 mod winograd;
 
 use std::sync::Arc;
@@ -45,6 +46,9 @@ pub const CHANNEL_BLOCK: usize = 8;
 pub const fn lane_block(outputs: usize) -> usize {
     if outputs <= 8 { 8 } else { 16 }
 }
+
+/// Output channels that a weight's gradient is summed for together, where they are many.
+pub const WEIGHT_BLOCK: usize = 32;
 
 /// What a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +227,16 @@ pub enum Kernel {
         /// The convolution.
         layer: Conv2d,
     },
+    /// The same where channels are many: the sums stand as `[block of output channels][tap][inner channel][channel in
+    /// block]`, and what the last block has too much means nothing.
+    Conv2dWeightGradRows {
+        /// The convolution.
+        layer: Conv2d,
+        /// In Winograd's way: sums of transformed tiles.
+        winograd: bool,
+    },
+    /// Adds up the slots' sums of that order, in PyTorch's.
+    SumWeightSlots,
     /// A dense layer, forward or its gradient by the input: rows of values, packed weight, bias if there is one. In tiles of
     /// one image it is forward only, and its weight stands as it is.
     Linear {

@@ -9,4 +9,5 @@ mod conv2d_tests;
 pub(crate) mod transform;
 #[cfg(test)]
 mod transform_tests;
+pub(crate) mod weight_grad;
 pub(crate) mod weights;
