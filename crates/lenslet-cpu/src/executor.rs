@@ -27,6 +27,19 @@ pub trait Feed: Sync {
     fn fill(&self, input: usize, image: usize, values: &mut [f32]);
 }
 
+/// A name for the values of parameters. Whoever changes values gives them a new name, so equal names mean equal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(u64);
+
+impl Version {
+    /// A name that was never given before.
+    #[allow(clippy::new_without_default)] // No two are equal.
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// A plan with its memory, ready to run again and again.
 pub struct Executor {
     plan: Plan,
@@ -37,6 +50,8 @@ pub struct Executor {
     timed: bool,
     /// The plan's outputs, to be found at once.
     outputs: HashMap<Role, Operand>,
+    /// The parameters whose packed weights are in memory, and what else depends on them alone.
+    prepared: Option<Version>,
     /// Rows of images on their way into lanes, a block per thread.
     rows: Vec<std::sync::Mutex<Vec<f32>>>,
 }
@@ -51,8 +66,12 @@ struct Stage {
 
 struct Wave {
     tasks: Vec<Task>,
-    /// `(task, part)`: what threads share.
+    /// `(task, part)`: what threads share. First all that depends on parameters alone.
     units: Vec<(usize, usize)>,
+    /// How many of them those are.
+    constant: usize,
+    /// Whether there is so little to do that a thread does it alone in less time than it takes to share.
+    small: bool,
 }
 
 struct Task {
@@ -126,11 +145,12 @@ impl Executor {
         }
         let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)));
         let memory = Memory::new(&plan, threads, work_len);
-        let stages = plan.stages.iter().map(|stage| Stage::new(stage, lanes)).collect();
+        let constants = constants(&plan);
+        let stages = plan.stages.iter().map(|stage| Stage::new(stage, &plan, &constants)).collect();
         let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
         let outputs = plan.outputs.iter().cloned().collect();
-        Self { plan, isa, memory, stages, threads, timed: false, outputs, rows }
+        Self { plan, isa, memory, stages, threads, timed: false, outputs, prepared: None, rows }
     }
 
     /// The plan.
@@ -159,6 +179,23 @@ impl Executor {
     /// # Panics
     /// If the pool has more threads than the executor was made for, or the parameters are not the plan's.
     pub fn run(&mut self, pool: &mut Pool, parameters: &[f32], feed: &dyn Feed, seed: u64, step: u32) {
+        self.run_version(pool, parameters, Version::new(), feed, seed, step);
+    }
+
+    /// The same, where parameters come with their name: weights that were packed in the last run under that name are not
+    /// packed again.
+    ///
+    /// # Panics
+    /// As for [`Executor::run`].
+    pub fn run_version(
+        &mut self,
+        pool: &mut Pool,
+        parameters: &[f32],
+        version: Version,
+        feed: &dyn Feed,
+        seed: u64,
+        step: u32,
+    ) {
         assert!(pool.threads() <= self.threads, "each thread needs its own scratch memory");
         let run = Run {
             isa: self.isa,
@@ -170,18 +207,29 @@ impl Executor {
             seed,
             step,
         };
+        // Not before the run has come to its end: it may panic.
+        let prepared = self.prepared.take() == Some(version);
         for stage in &self.stages {
             for wave in &stage.waves {
-                pool.run(wave.units.len(), &|unit, _| {
-                    let (task, part) = wave.units[unit];
+                let units = &wave.units[if prepared { wave.constant } else { 0 }..];
+                let work = |unit: usize, _| {
+                    let (task, part) = units[unit];
                     let task = &wave.tasks[task];
                     run.timing(task, || run.whole(task, part));
-                });
+                };
+                if wave.small {
+                    (0..units.len()).for_each(|unit| work(unit, 0));
+                } else {
+                    pool.run(units.len(), &work);
+                }
             }
-            if !stage.tile.is_empty() {
+            if self.plan.tiles() == 1 && self.plan.options.lanes == 1 {
+                run.one_image(stage, pool);
+            } else if !stage.tile.is_empty() {
                 pool.run(self.plan.slots, &|slot, thread| run.slot(stage, slot, thread));
             }
         }
+        self.prepared = Some(version);
     }
 
     /// The numbers of a whole output after a run, or `None` if the plan has no such output.
@@ -207,13 +255,55 @@ impl Executor {
 }
 
 impl Stage {
-    fn new(stage: &lenslet_graph::plan::Stage, lanes: usize) -> Self {
+    fn new(stage: &lenslet_graph::plan::Stage, plan: &Plan, constants: &[Operand]) -> Self {
+        let lanes = plan.options.lanes;
         let wave = |steps: &Vec<Step>| {
             let parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
-            Wave { units: steps.iter().enumerate().flat_map(parts).collect(), tasks: tasks(steps, lanes) }
+            let mut units: Vec<_> = steps.iter().enumerate().flat_map(parts).collect();
+            let is_constant = |&(task, _): &(usize, usize)| constants.contains(&steps[task].output);
+            units.sort_by_key(|unit| !is_constant(unit));
+            let constant = units.iter().filter(|unit| is_constant(unit)).count();
+            let small = steps.iter().map(|step| whole_work(step, plan)).sum::<usize>() < SMALL_WAVE;
+            Wave { units, constant, small, tasks: tasks(steps, lanes) }
         };
         let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
         Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile, lanes), sums: sums.collect() }
+    }
+}
+
+/// Whole values that depend on parameters alone and keep their place for themselves.
+fn constants(plan: &Plan) -> Vec<Operand> {
+    let mut constants: Vec<Operand> = vec![];
+    for step in plan.stages.iter().flat_map(|stage| stage.waves.iter().flatten()) {
+        let known = |input: &Operand| matches!(input.place, Place::Parameter(_)) || constants.contains(input);
+        let alone = plan.steps().filter(|other| shares(&other.output, &step.output)).count() == 1;
+        // Random numbers depend on the step.
+        if alone && step.inputs.iter().all(known) && !matches!(step.kernel, Kernel::Dropout { .. }) {
+            constants.push(step.output);
+        }
+    }
+    constants
+}
+
+/// Whether two whole values have numbers in common.
+fn shares(a: &Operand, b: &Operand) -> bool {
+    match (a.place, b.place) {
+        (Place::Whole(x), Place::Whole(y)) => x < y + b.shape.len() && y < x + a.shape.len(),
+        _ => false,
+    }
+}
+
+/// Numbers that go through a thread in some microseconds: no more than it takes others to begin and end.
+const SMALL_WAVE: usize = 1 << 13;
+
+/// Roughly the numbers that a step on whole values goes through.
+fn whole_work(step: &Step, plan: &Plan) -> usize {
+    let numbers = step.inputs.iter().chain([&step.output]).map(|operand| operand.shape.len()).max().unwrap_or(0);
+    match step.kernel {
+        Kernel::SumSlots { .. } => numbers * plan.slots / 4,
+        Kernel::BatchStatistics | Kernel::Statistics => numbers * plan.slots,
+        Kernel::LinearWeightGrad => numbers.max(step.output.shape.len() * plan.options.batch / 4),
+        _ => numbers,
     }
 }
 
@@ -312,6 +402,9 @@ impl Tables {
     }
 }
 
+/// Multiply-adds of a convolution from which on threads share one image: some 10 µs.
+const SHARED_WORK: usize = 1 << 19;
+
 /// One run of the plan, shared by the threads.
 struct Run<'a> {
     isa: Isa,
@@ -346,6 +439,30 @@ impl Run<'_> {
             let at = At { tile, ..at };
             for task in &stage.tile {
                 self.timing(task, || self.tile(task, at));
+            }
+        }
+    }
+
+    /// The stage's tile work where all of it is one image: threads share the steps that are long enough.
+    fn one_image(&self, stage: &Stage, pool: &mut Pool) {
+        let at = At::default();
+        for sum in &stage.sums {
+            // SAFETY: the plan was checked; there is one slot.
+            unsafe { self.views.output(sum, at) }.fill(0.0);
+        }
+        let threads = pool.threads();
+        for task in &stage.tile {
+            match &task.tables {
+                Tables::ChannelsCorrelate(geometry) if geometry.work() >= SHARED_WORK && threads > 1 => {
+                    let blocks = geometry.blocks();
+                    let units = blocks.min(2 * threads);
+                    let unit = |unit: usize, thread: usize| {
+                        let blocks = unit * blocks / units..(unit + 1) * blocks / units;
+                        self.timing(task, || self.channels_correlate(&task.step, geometry, blocks, at, thread));
+                    };
+                    pool.run(units, &unit);
+                }
+                _ => self.timing(task, || self.tile(task, at)),
             }
         }
     }

@@ -58,7 +58,7 @@ impl Inference {
             let batch = BATCH.min(images - first);
             let executor =
                 self.executors.entry(batch).or_insert_with(|| Executor::for_batch(&self.graph, batch, pool.threads()));
-            executor.run(pool, weights.all(), &From { feed, first }, 0, 0);
+            executor.run_version(pool, weights.all(), weights.version(), &From { feed, first }, 0, 0);
             for image in 0..batch {
                 executor.image(&Role::Logits, image, &mut logits);
                 answer(first + image, &logits)?;

@@ -3,23 +3,36 @@
 //! All values stand one behind the other in one block, in the order of the graph's parameters; so a backend, an optimizer
 //! and a file can walk them without knowing the network. Running statistics are among them.
 
+use lenslet_cpu::Version;
 use lenslet_graph::{Graph, Init, Parameter, graph};
 use lenslet_rng::{Purpose, Stream};
 
 /// The parameters of a network with their values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Weights {
     parameters: Vec<Parameter>,
     offsets: Vec<usize>,
     values: Vec<f32>,
+    /// A new one whenever values may be changed.
+    version: Version,
+}
+
+impl PartialEq for Weights {
+    fn eq(&self, other: &Self) -> bool {
+        self.parameters == other.parameters && self.values == other.values
+    }
 }
 
 impl Weights {
     /// The parameters of a graph as they begin: PyTorch's defaults, drawn for each parameter by `seed` and its number.
     pub fn new(graph: &Graph, seed: u64) -> Self {
         let offsets = graph::offsets(&graph.parameters);
-        let mut weights =
-            Self { parameters: graph.parameters.clone(), values: vec![0.0; offsets[graph.parameters.len()]], offsets };
+        let mut weights = Self {
+            parameters: graph.parameters.clone(),
+            values: vec![0.0; offsets[graph.parameters.len()]],
+            offsets,
+            version: Version::new(),
+        };
         for number in 0..weights.parameters.len() {
             let init = weights.parameters[number].init;
             let mut random = Stream::new(seed, Purpose::Init, number as u32, 0);
@@ -43,8 +56,14 @@ impl Weights {
         &self.values
     }
 
+    /// The values' name, for a backend that remembers what it made of them.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
     /// All values, to be changed.
     pub fn all_mut(&mut self) -> &mut [f32] {
+        self.version = Version::new();
         &mut self.values
     }
 
@@ -55,6 +74,7 @@ impl Weights {
 
     /// The parameter of this number's values, to be changed.
     pub fn values_mut(&mut self, number: usize) -> &mut [f32] {
+        self.version = Version::new();
         let range = self.range(number);
         &mut self.values[range]
     }

@@ -1,13 +1,16 @@
 //! Whole training graphs on the CPU backend against the interpreter in f64: sizes that fill no vector, batches that fill no
 //! tile, dense layers on rows, a shared layer, dropout.
 
+use std::ops::ControlFlow;
+
 use lenslet::cpu::{Executor, Feed, Pool};
 use lenslet::graph::interpret::interpret;
 use lenslet::graph::tensor::Tensor;
 use lenslet::graph::{Mode, Role, graph, record};
+use lenslet::networks::Lesson;
 use lenslet::prelude::*;
 use lenslet::training::training_graph;
-use lenslet::{Shape, Weights};
+use lenslet::{Inference, Shape, Weights};
 use proptest::prelude::*;
 
 /// A network with sizes of any kind.
@@ -66,24 +69,36 @@ proptest! {
         batch in 2_usize..20,
         seed in 0_u64..1000,
     ) {
-        let network = Any::new(channels, rows, hidden, classes);
-        let image = Shape::image(2, height, width);
-        let graph = training_graph(&network, image, classes, 0.1).expect("the sizes fit");
-        let weights = Weights::new(&graph, seed);
-        let data = batch_of(batch, image, classes, seed);
+        check(&Any::new(channels, rows, hidden, classes), Shape::image(2, height, width), classes, batch, seed);
+    }
+}
 
-        let mut pool = Pool::new(2);
-        let mut executor = Executor::for_batch(&graph, batch, pool.threads());
-        executor.run(&mut pool, weights.all(), &data, seed, 7);
+/// Batches that fill no tile, and so are cut into tiles of one image, and those next to them.
+#[test]
+fn the_lesson_trains_on_few_images() {
+    for batch in 1..=8 {
+        check(&Lesson::new(), Shape::image(3, 32, 32), 10, batch, 3);
+    }
+}
 
-        let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), seed, 7);
-        for (role, node) in &graph.outputs {
-            if matches!(role, Role::Loss | Role::Gradient(_) | Role::Update(_)) {
-                let (ours, theirs) = (executor.whole(role).expect("a whole output"), values[node.index()].data());
-                let largest = theirs.iter().fold(1e-2, |max: f64, x| max.max(x.abs()));
-                for (ours, theirs) in ours.iter().zip(theirs) {
-                    prop_assert!((f64::from(*ours) - theirs).abs() < 2e-3 * largest, "{role:?}: {ours}, reference {theirs}");
-                }
+/// Loss, gradients and updates of one step against the interpreter's.
+fn check(network: &dyn Network, image: Shape, classes: usize, batch: usize, seed: u64) {
+    let graph = training_graph(network, image, classes, 0.1).expect("the sizes fit");
+    let weights = Weights::new(&graph, seed);
+    let data = batch_of(batch, image, classes, seed);
+
+    let mut pool = Pool::new(2);
+    let mut executor = Executor::for_batch(&graph, batch, pool.threads());
+    executor.run(&mut pool, weights.all(), &data, seed, 7);
+
+    let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), seed, 7);
+    for (role, node) in &graph.outputs {
+        if matches!(role, Role::Loss | Role::Gradient(_) | Role::Update(_)) {
+            let (ours, theirs) = (executor.whole(role).expect("a whole output"), values[node.index()].data());
+            let largest = theirs.iter().fold(1e-2, |max: f64, x| max.max(x.abs()));
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                let apart = (f64::from(*ours) - theirs).abs();
+                assert!(apart < 2e-3 * largest, "batch {batch}, {role:?}: {ours}, reference {theirs}");
             }
         }
     }
@@ -161,6 +176,38 @@ proptest! {
             for (ours, theirs) in logits.iter().zip(expected.image(image)) {
                 prop_assert!((f64::from(*ours) - theirs).abs() < 1e-5 * (1.0 + theirs.abs()), "{ours}, not {theirs}");
             }
+        }
+    }
+}
+
+/// Packed weights are remembered from one answer to the next, but not longer than the weights stay as they are.
+#[test]
+fn answers_follow_the_weights() {
+    let image = Shape::image(3, 32, 32);
+    let mut pool = Pool::new(2);
+    for images in [1, 3, 20] {
+        let data = batch_of(images, image, 10, 5);
+        let mut answers = |inference: &mut Inference, weights: &Weights| {
+            let mut all: Vec<f32> = vec![];
+            let _ = inference.run(&mut pool, weights, images, &data, |_, logits| {
+                all.extend(logits);
+                ControlFlow::Continue(())
+            });
+            all
+        };
+        let new = || Inference::new(&Lesson::new(), image, 10).expect("the sizes fit");
+        let mut inference = new();
+        let mut weights = Weights::new(inference.graph(), 1);
+        let mut last = answers(&mut inference, &weights);
+        assert_eq!(answers(&mut inference, &weights.clone()), last);
+        for number in 0..weights.parameters().len() {
+            let before = weights.clone();
+            weights.values_mut(number).iter_mut().for_each(|w| *w += 0.25);
+            let now = answers(&mut inference, &weights);
+            assert_ne!(now, last, "parameter {number} of {images} images");
+            assert_eq!(now, answers(&mut new(), &weights));
+            assert_eq!(answers(&mut inference, &before), last);
+            last = now;
         }
     }
 }

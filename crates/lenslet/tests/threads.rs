@@ -1,9 +1,13 @@
 //! The same seed gives the same checkpoint, byte for byte, whatever the number of threads and the order of the images.
 
+use std::ops::ControlFlow;
+
 use lenslet::checkpoint::{Description, save};
+use lenslet::cpu::{Feed, Pool};
 use lenslet::data::{Dataset, Split};
+use lenslet::networks::{Lesson, ResNet20};
 use lenslet::prelude::*;
-use lenslet::{Normalization, Settings, Shape, Trainer, Weights, networks::Lesson};
+use lenslet::{Inference, Normalization, Settings, Shape, Trainer, Weights};
 
 /// A residual network with batch normalisation and dropout.
 #[derive(Module)]
@@ -41,11 +45,45 @@ impl Residual {
 fn one_and_two_and_five_threads_give_the_same_checkpoint() {
     let data = lenslet::data::load("shapes").expect("shapes needs no file");
     for network in [&Lesson::new() as &dyn Network, &Residual::new()] {
-        let train = some(&data, 0..IMAGES);
-        let one = checkpoint(network, &train, 1);
-        for threads in [2, 5] {
-            assert!(checkpoint(network, &train, threads) == one, "{threads} threads");
+        // Full tiles, and tiles of one image.
+        for (images, batch) in [(IMAGES, Settings::default().batch), (21, 4)] {
+            let train = some(&data, 0..images);
+            let one = checkpoint(network, &train, batch, 1);
+            for threads in [2, 5] {
+                assert!(checkpoint(network, &train, batch, threads) == one, "batches of {batch}, {threads} threads");
+            }
         }
+    }
+}
+
+#[test]
+fn threads_that_share_one_image_give_the_same_answer() {
+    let data = lenslet::data::load("shapes").expect("shapes needs no file");
+    let image = Shape::image(3, 32, 32);
+    let answer = |threads: usize| {
+        let mut inference = Inference::new(&ResNet20::new(), image, 10).expect("the sizes fit");
+        let weights = Weights::new(inference.graph(), 4);
+        let mut bits: Vec<u32> = vec![];
+        let feed = Picture(data.train.image(0));
+        let _ = inference.run(&mut Pool::new(threads), &weights, 1, &feed, |_, logits| {
+            bits.extend(logits.iter().map(|logit| logit.to_bits()));
+            ControlFlow::Continue(())
+        });
+        bits
+    };
+    let one = answer(1);
+    assert_eq!(one.len(), 10);
+    for threads in [2, 5] {
+        assert_eq!(answer(threads), one, "{threads} threads");
+    }
+}
+
+/// One image.
+struct Picture<'a>(&'a [u8]);
+
+impl Feed for Picture<'_> {
+    fn fill(&self, _: usize, _: usize, values: &mut [f32]) {
+        values.iter_mut().zip(self.0).for_each(|(value, &byte)| *value = f32::from(byte) / 128.0 - 1.0);
     }
 }
 
@@ -54,7 +92,8 @@ fn images_in_another_order_give_the_same_checkpoint() {
     let data = lenslet::data::load("shapes").expect("shapes needs no file");
     let [forth, back] = [some(&data, 0..IMAGES), some(&data, (0..IMAGES).rev())];
     assert_ne!(forth, back);
-    assert!(checkpoint(&Residual::new(), &forth, 1) == checkpoint(&Residual::new(), &back, 2));
+    let batch = Settings::default().batch;
+    assert!(checkpoint(&Residual::new(), &forth, batch, 1) == checkpoint(&Residual::new(), &back, batch, 2));
 }
 
 /// So that the last batch is a short one.
@@ -67,10 +106,10 @@ fn some(data: &Dataset, which: impl Iterator<Item = usize> + Clone) -> Split {
 }
 
 /// The bytes of a checkpoint after an epoch.
-fn checkpoint(network: &dyn Network, train: &Split, threads: usize) -> Vec<u8> {
-    let settings = Settings { seed: 3, ..Settings::default() };
+fn checkpoint(network: &dyn Network, train: &Split, batch: usize, threads: usize) -> Vec<u8> {
+    let settings = Settings { seed: 3, batch, ..Settings::default() };
     let mut trainer = Trainer::new(network, Shape::image(3, 32, 32), 10, settings, threads).expect("the sizes fit");
-    let epoch = trainer.epoch(1, train, &Normalization::half(3), |_| std::ops::ControlFlow::Continue(()));
+    let epoch = trainer.epoch(1, train, &Normalization::half(3), |_| ControlFlow::Continue(()));
     epoch.expect("the loss is a number");
     assert_ne!(trainer.weights(), &Weights::new(trainer.graph(), 3), "training changed nothing");
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,14 +3,14 @@
 use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use lenslet_graph::ops::linear::{Linear, LinearInputGrad};
 use lenslet_graph::ops::map::Map;
-use lenslet_graph::plan::{Pack, WEIGHT_BLOCK};
+use lenslet_graph::plan::{CHANNEL_BLOCK, Pack, WEIGHT_BLOCK};
 use lenslet_graph::tensor::Tensor;
 use lenslet_graph::{Shape, ShapeVar};
 use proptest::prelude::*;
 
 use super::batch::sum_slots;
 use super::testing::{Check, Machine, Random, shape};
-use super::{Call, Slots, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, pack, winograd};
+use super::{Call, Input, Slots, Tile, channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, pack, winograd};
 
 /// Weights in the order in which a convolution reads them.
 fn packed(pack: &Pack, weight: &[f32]) -> Vec<f32> {
@@ -22,12 +22,35 @@ fn packed(pack: &Pack, weight: &[f32]) -> Vec<f32> {
     packed
 }
 
-/// Inputs are x, weight and perhaps bias, as for the op.
-fn correlate(machine: Machine, geometry: &conv2d::Geometry, order: &Pack, activation: Option<Map>, call: Call<'_>) {
-    let weight = packed(order, call.inputs[1].data);
-    let bias = call.inputs.get(2).map_or(&[][..], |bias| bias.data);
-    let (x, y) = (call.inputs[0].data, call.output);
-    machine.run(conv2d::Correlate { geometry, x, weight: &weight, bias, activation, y });
+/// A convolution with images or channels in the lanes.
+struct Correlation {
+    images: conv2d::Geometry,
+    channels: channels::conv2d::Geometry,
+    /// But for its block.
+    order: Pack,
+}
+
+impl Correlation {
+    /// Inputs are x, weight and perhaps bias, as for the op.
+    fn run(&self, machine: Machine, activation: Option<Map>, call: Call<'_>) {
+        let (x, y) = (call.inputs[0].data, call.output);
+        let bias = call.inputs.get(2).map_or(&[][..], |bias| bias.data);
+        let Machine::Channels(isa) = machine else {
+            let weight = packed(&self.order, call.inputs[1].data);
+            return machine.run(conv2d::Correlate { geometry: &self.images, x, weight: &weight, bias, activation, y });
+        };
+        let geometry = &self.channels;
+        let weight = &packed(&Pack { block: geometry.block, ..self.order }, call.inputs[1].data);
+        // In two parts, as threads share it.
+        let (half, all) = (geometry.blocks() / 2, geometry.blocks());
+        let plane = call.shape.dim(1) * call.shape.dim(2);
+        let (first, second) = y.split_at_mut(geometry.channels(0..half).len() * plane);
+        for (blocks, y) in [(0..half, first), (half..all, second)] {
+            let work = &mut vec![f32::NAN; geometry.work_len()];
+            let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, work };
+            isa.at_most(geometry.block).run(kernel);
+        }
+    }
 }
 
 /// A layer and what it is tried on.
@@ -75,10 +98,14 @@ fn check_forward(Case { layer, image, output }: Case, bias: bool, batch: usize, 
     }
     let (groups, taps) = (layer.group_count(), weight.dim(2) * weight.dim(3));
     let (inner, outputs) = (weight.dim(1), layer.out_channels() / groups);
-    let order = Pack { groups, outputs, inner, taps, strides: [outputs * inner * taps, inner * taps, taps, 1] };
-    let geometry = conv2d::Geometry::forward(&layer, image, output);
+    let strides = [outputs * inner * taps, inner * taps, taps, 1];
+    let correlation = Correlation {
+        images: conv2d::Geometry::forward(&layer, image, output),
+        channels: channels::conv2d::Geometry::forward(&layer, image, output),
+        order: Pack { groups, outputs, inner, taps, strides, block: CHANNEL_BLOCK },
+    };
     let check = Check::new(layer, inputs).tolerance(2e-5);
-    check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+    check.kernel(|machine, call| correlation.run(machine, None, call));
 }
 
 fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) {
@@ -88,18 +115,28 @@ fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) 
     let x = tensor(&mut random, image, batch);
     let (groups, taps) = (layer.group_count(), weight.dim(2) * weight.dim(3));
     let (inner, outputs) = (layer.out_channels() / groups, weight.dim(1));
-    let order = Pack { groups, outputs, inner, taps, strides: [inner * outputs * taps, taps, outputs * taps, 1] };
-    let geometry = conv2d::Geometry::backward(&layer, image, output);
+    let strides = [inner * outputs * taps, taps, outputs * taps, 1];
+    let correlation = Correlation {
+        images: conv2d::Geometry::backward(&layer, image, output),
+        channels: channels::conv2d::Geometry::backward(&layer, image, output),
+        order: Pack { groups, outputs, inner, taps, strides, block: CHANNEL_BLOCK },
+    };
     let inputs = [dy.clone(), tensor(&mut random, weight, 1)];
     let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(2e-5);
-    let empty = check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+    let empty = check.kernel(|machine, call| correlation.run(machine, None, call));
     assert!(empty.iter().all(|&dx| dx == 0.0));
 
     let geometry = &conv2d_weight_grad::Geometry::new(&layer, image, output);
+    let of_channels = &channels::conv2d_weight_grad::Geometry::new(&layer, image, output);
     let check = Check::new(Conv2dWeightGrad { layer }, [x, dy]).gradient(1).tolerance(5e-5);
     let tile = |machine: Machine, call: Call<'_>| {
         let [x, dy] = [0, 1].map(|i| call.inputs[i].data);
-        machine.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output });
+        let Machine::Channels(isa) = machine else {
+            return machine.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output });
+        };
+        let (geometry, work) = (of_channels, &mut vec![f32::NAN; of_channels.work_len()]);
+        let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output, work };
+        isa.at_most(geometry.block).run(kernel);
     };
     check.sums(weight, tile, |slots, output| sum_slots(slots, 1.0, 0..output.len(), output));
     if layer.group_count() == 1 {
@@ -188,7 +225,7 @@ proptest! {
     #[test]
     fn dense_layers_are_the_reference(
         rows in prop::collection::vec(1usize..4, 0..3),
-        [inputs, outputs] in [1usize..70, 1usize..30],
+        [inputs, outputs] in [1usize..200, 1usize..30],
         bias in any::<bool>(),
         batch in 1usize..20,
         seed in any::<u64>(),
@@ -202,16 +239,33 @@ proptest! {
         }
         let layer = Linear::new(inputs, outputs);
         let places = rows.iter().product();
-        let order = Pack { groups: 1, outputs, inner: 1, taps: inputs, strides: [0, inputs, 0, 1] };
-        let geometry = conv2d::Geometry::dense(places, inputs, outputs);
+        let strides = [0, inputs, 0, 1];
+        let order = Pack { groups: 1, outputs, inner: 1, taps: inputs, strides, block: CHANNEL_BLOCK };
+        let geometry = &conv2d::Geometry::dense(places, inputs, outputs);
         let check = Check::new(layer, all).tolerance(2e-5);
-        check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+        check.kernel(|machine, call| {
+            let (x, weight) = (call.inputs[0].data, call.inputs[1].data);
+            let (bias, y) = (call.inputs.get(2).map_or(&[][..], |bias| bias.data), call.output);
+            if let Machine::Channels(isa) = machine {
+                return isa.run(channels::linear::Forward { inputs, x, weight, bias, activation: None, y });
+            }
+            let weight = &packed(&order, weight);
+            machine.run(conv2d::Correlate { geometry, x, weight, bias, activation: None, y });
+        });
 
         let dy = tensor(&mut random, sizes(outputs), batch);
-        let order = Pack { groups: 1, outputs: inputs, inner: 1, taps: outputs, strides: [0, 1, 0, inputs] };
-        let geometry = conv2d::Geometry::dense(places, outputs, inputs);
+        let strides = [0, 1, 0, inputs];
+        let order = Pack { groups: 1, outputs: inputs, inner: 1, taps: outputs, strides, block: CHANNEL_BLOCK };
+        let geometry = &conv2d::Geometry::dense(places, outputs, inputs);
         let check = Check::new(LinearInputGrad { layer }, [dy, weight]).gradient(0).tolerance(2e-5);
-        check.kernel(|machine, call| correlate(machine, &geometry, &order, None, call));
+        check.kernel(|machine, call| {
+            let (dy, weight, dx) = (call.inputs[0].data, call.inputs[1].data, call.output);
+            if let Machine::Channels(isa) = machine {
+                return isa.run(channels::linear::Backward { inputs, dy, weight, dx });
+            }
+            let weight = &packed(&order, weight);
+            machine.run(conv2d::Correlate { geometry, x: dy, weight, bias: &[], activation: None, y: dx });
+        });
     }
 }
 
@@ -237,6 +291,9 @@ fn edges_are_the_reference() {
         ("depthwise", Conv2d::new(9, 9, 3).groups(9).padding(1), [9, 6, 6]),
         ("depthwise with a multiplier", Conv2d::new(3, 6, 3).groups(3), [3, 6, 6]),
         ("even kernel, same size", Conv2d::new(2, 3, 4).same(), [2, 6, 5]),
+        ("rows wider than a register tile", Conv2d::new(1, 17, 3).padding(1), [1, 2, 35]),
+        ("narrow rows", Conv2d::new(3, 16, 3).padding(1), [3, 11, 3]),
+        ("rows of ten", Conv2d::new(2, 20, 3).padding(1), [2, 7, 10]),
         ("seven taps", Conv2d::new(2, 5, 7).padding(3).stride(2), [2, 12, 11]),
     ] {
         let case = case(layer, image).unwrap_or_else(|| panic!("{about} fits"));
@@ -261,31 +318,31 @@ fn chunks_of_winograds_way_are_the_reference() {
 fn activations_are_applied() {
     let layer = Conv2d::new(2, 15, 3);
     let case = case(layer, [2, 6, 9]).expect("it fits");
-    let order = Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1] };
-    let geometry = conv2d::Geometry::forward(&layer, case.image, case.output);
+    let correlation = Correlation {
+        images: conv2d::Geometry::forward(&layer, case.image, case.output),
+        channels: channels::conv2d::Geometry::forward(&layer, case.image, case.output),
+        order: Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1], block: CHANNEL_BLOCK },
+    };
     let mut random = Random::new(8);
     let (x, weight) = (tensor(&mut random, case.image, 16), tensor(&mut random, layer.weight_shape(2), 1));
-    let (x, weight): (Vec<f32>, Vec<f32>) =
-        (x.data().iter().map(|&x| x as f32).collect(), weight.data().iter().map(|&x| x as f32).collect());
-    let weight = packed(&order, &weight);
+    let [x, weight]: [Vec<f32>; 2] = [x, weight].map(|x| x.data().iter().map(|&x| x as f32).collect());
     for machine in Machine::vectors() {
-        let x = &x[..case.image.len() * machine.lanes()];
         let run = |activation| {
             let mut y = vec![f32::NAN; case.output.len() * machine.lanes()];
-            machine.run(conv2d::Correlate {
-                geometry: &geometry,
-                x,
-                weight: &weight,
-                bias: &[],
+            let x = Input { data: &x[..case.image.len() * machine.lanes()], shape: case.image };
+            let weight = Input { data: &weight, shape: layer.weight_shape(2) };
+            let tile = Tile { first: 0, images: machine.lanes(), batch: machine.lanes(), seed: 0, step: 0 };
+            correlation.run(
+                machine,
                 activation,
-                y: &mut y,
-            });
+                Call { inputs: &[x, weight], output: &mut y, shape: case.output, tile },
+            );
             y
         };
         let plain = run(None);
         for map in [Map::Relu, Map::Tanh, Map::Clamp { min: 0.0, max: 0.5 }] {
             for (y, &x) in run(Some(map)).iter().zip(&plain) {
-                assert!((y - map.apply(x)).abs() < 1e-6, "{map:?} of {x} is not {y}");
+                assert!((y - map.apply(x)).abs() < 1e-6, "{machine:?}: {map:?} of {x} is not {y}");
             }
         }
     }

@@ -72,7 +72,14 @@ impl Kernel for WeightGrad<'_> {
         for input in (inputs - inputs % wide..inputs - inputs % S::N).step_by(S::N) {
             self.columns::<S, 1>(simd, input);
         }
-        for input in inputs - inputs % S::N..inputs {
+        if inputs % S::N == 0 {
+            return;
+        }
+        if inputs >= S::N {
+            // The last vector ends with the row; what it has in common with the one before it gets the same sums.
+            return self.columns::<S, 1>(simd, inputs - S::N);
+        }
+        for input in 0..inputs {
             self.column(input);
         }
     }
@@ -118,7 +125,7 @@ impl WeightGrad<'_> {
         }
     }
 
-    /// One input that fills no vector.
+    /// One input, where all together fill no vector.
     fn column(&mut self, input: usize) {
         let lanes = self.batch.lanes;
         for (row, output) in self.outputs.clone().enumerate() {

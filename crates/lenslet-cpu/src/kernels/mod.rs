@@ -2,7 +2,8 @@
 //!
 //! A kernel is single-threaded code on one tile. A batched value of `n` numbers comes as `n` vectors of [`Lanes::N`]
 //! numbers, one lane per image; a whole value comes as it is, and [`Input`] reads either. Whole work uses the same kernels
-//! with one lane. Every page states shapes and layout, and is checked against its op's reference.
+//! with one lane, and so do tiles of one image but for what stands in [`channels`]. Every page states shapes and layout, and
+//! is checked against its op's reference.
 
 use lenslet_graph::Shape;
 

@@ -3,7 +3,8 @@
 //! A kernel is written once, over a type [`Lanes`], and compiled for each instruction set. A value of that type is a token
 //! that only a capable processor hands out ([`Isa::detect`]), so calling its methods is safe. To be compiled *for* the
 //! instruction set, a kernel is a struct with its arguments and a `run` that is inlined into a function which has the
-//! features enabled; [`Isa::run`] calls that function. Whole values have one lane, [`Scalar`].
+//! features enabled; [`Isa::run`] calls that function. Whole values, and values of a tile of one image, have one lane,
+//! [`Scalar`]; compiled for the instruction set too ([`Isa::run_one_lane`]).
 //!
 //! What differs between instruction sets: the number of lanes, and that only some have a fused multiply-add. Results
 //! therefore agree closely between machines, and to the bit on one.

@@ -253,7 +253,7 @@ mod tests {
 
     /// How many steps with each name that begins like this the plan has.
     fn count<const N: usize>(graph: &Graph, names: [&str; N]) -> [usize; N] {
-        let plan = Plan::new(graph, Options { batch: 9, lanes: 4 });
+        let plan = Plan::new(graph, Options::new(9, 4));
         assert_eq!(check::check(&plan), Ok(()));
         let steps: Vec<String> = plan.stages.iter().flat_map(|stage| &stage.tile).map(|s| s.to_string()).collect();
         names.map(|name| steps.iter().filter(|step| step.split(' ').next() == Some(name)).count())

@@ -3,7 +3,7 @@
 //! The innermost product is a vector of weights, one per output channel, times a number of the image in all lanes. A
 //! register tile holds `R` rows by `Q` pixels of outputs for one block of channels, which is `V` vectors (two where a
 //! vector has 8 lanes and the block 16 channels): each vector of weights that is loaded serves all its pixels, and each
-//! number of the image `V` products. With 32 registers 28 sums fit; with 16 registers 6 pixels by 2 vectors, or 12 by 1.
+//! number of the image `V` products. With 32 registers 24 sums fit; with 16 registers 6 pixels by 2 vectors, or 12 by 1.
 //! A row of outputs is cut into tiles of nearly equal width, and narrow rows are taken 2 or 4 together.
 //!
 //! Weights are packed as for tiles of many images, in blocks of [`lane_block`] channels. Rows of zeros are not read: which
@@ -98,9 +98,9 @@ impl Geometry {
         first(blocks.start)..first(blocks.end)
     }
 
-    /// Multiply-adds of one block.
-    pub(crate) fn block_work(&self) -> usize {
-        self.block * self.y[0] * self.y[1] * self.inner * self.kernel[0] * self.kernel[1]
+    /// Multiply-adds.
+    pub(crate) fn work(&self) -> usize {
+        self.groups * self.outputs * self.y[0] * self.y[1] * self.inner * self.kernel[0] * self.kernel[1]
     }
 
     /// Numbers that the kernel works in.
@@ -154,10 +154,6 @@ impl Correlate<'_> {
         let block_len = g.inner * g.kernel[0] * g.kernel[1] * g.block;
         assert!(self.x.len() >= g.x.channels * g.x.height.size * g.x.width.size);
         assert!(self.bias.is_empty() || self.bias.len() == g.groups * g.outputs);
-        let (early, late) = match self.activation {
-            Some(map) if map::is_cheap(map) => (Some(map), None),
-            activation => (None, activation),
-        };
         let (frame, sums) = self.work.split_at_mut(g.x.work_len());
         let (x, sums) = (g.x.around(self.x, frame), &mut sums[..pixels * g.block]);
         let mut y = self.y;
@@ -172,7 +168,6 @@ impl Correlate<'_> {
                 x: x[group * g.inner * g.x.plane()..][..g.inner * g.x.plane()].as_ptr(),
                 weight: self.weight[number * block_len..][..block_len].as_ptr(),
                 bias,
-                activation: early,
                 sums: sums.as_mut_ptr(),
             };
             for rows in &g.rows {
@@ -182,8 +177,10 @@ impl Correlate<'_> {
                     unsafe { block.area::<S, V>(simd, rows, run) }
                 }
             }
-            if let Some(map) = late {
-                map::in_place(simd, map, sums);
+            match self.activation {
+                Some(Map::Relu) => map::in_place(simd, Map::Relu, sums),
+                Some(map) => map::in_place(simd, map, sums),
+                None => {}
             }
             let (planes, rest) = y.split_at_mut(channels.len() * pixels);
             to_planes(simd, sums, g.block, planes);
@@ -199,7 +196,6 @@ struct Block<'a> {
     x: *const f32,
     weight: *const f32,
     bias: [f32; MAX_LANES],
-    activation: Option<Map>,
     /// Results, pixel by pixel.
     sums: *mut f32,
 }
@@ -214,8 +210,9 @@ impl Block<'_> {
     /// The pointers must have what the geometry reaches.
     #[inline(always)]
     unsafe fn area<S: Lanes, const V: usize>(&self, simd: S, rows: &Run, run: &Run) {
-        // Beside the sums: the weights, a number of the image, and what the compiler wants.
-        let most = (S::REGISTERS - 4) / V;
+        // A quarter is left for weights and numbers of the image. (With 28 sums of 32 registers the compiler keeps them
+        // in memory.)
+        let most = S::REGISTERS / 4 * 3 / V;
         // SAFETY: the caller's promise.
         unsafe {
             match run.other_move {
@@ -239,7 +236,7 @@ impl Block<'_> {
             let fit = (rows.count - row).min(most / widest);
             let tall = match (fit, run.count / tiles, widest) {
                 (4.., _, ..=4) => 4,
-                (2.., _, ..=8) | (2.., 10, 10) | (2.., 14, 14) => 2,
+                (2.., _, ..=8) | (2.., 10, 10) => 2,
                 _ => 1,
             };
             for tile in 0..tiles {
@@ -282,7 +279,7 @@ impl Block<'_> {
         }
         sizes! {
             1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
-            2: 1 2 3 4 5 6 7 8 10 14;
+            2: 1 2 3 4 5 6 7 8 10;
             4: 1 2 3 4;
         }
     }
@@ -336,10 +333,6 @@ impl Block<'_> {
                 for (q, sums) in sums.iter().enumerate() {
                     let pixel = self.sums.add((line + (m + q) * run.step) * vector);
                     for (v, &sum) in sums.iter().enumerate() {
-                        let sum = match self.activation {
-                            Some(map) => map::apply(simd, map, sum),
-                            None => sum,
-                        };
                         simd.store_to(sum, pixel.add(v * S::N));
                     }
                 }
