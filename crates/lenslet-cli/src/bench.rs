@@ -62,7 +62,7 @@ pub(crate) struct Bench {
 
 const EXAMPLES: &str = "\
 Rows add up to the step: a row's time is that of all threads divided by their number, and what is no layer's own stands
-below the layers. The fastest of all rounds (of some 50 ms, one step at least) counts, as the one least disturbed.
+below the layers. The fastest of all rounds (of some 10 ms, one step at least) counts, as the one least disturbed.
 GFLOP/s are the arithmetic of the op as it is defined, a multiply-add counted as two; the peak is that of multiply-adds
 in registers, measured in the same run. Winograd's algorithm needs fewer multiplications than a convolution's definition
 counts, so more than 100 % of the peak is possible.

@@ -304,12 +304,12 @@ fn edges_are_the_reference() {
     }
 }
 
-/// More of everything than Winograd's gradient takes at a time.
+/// More of everything than Winograd's gradient takes at a time, and a map too large to keep what was transformed.
 #[test]
 fn chunks_of_winograds_way_are_the_reference() {
-    for (channels, outputs, image) in [(70, 70, [9, 18]), (130, 33, [4, 4]), (3, 130, [17, 5])] {
+    for (channels, outputs, image) in [(70, 70, [9, 18]), (130, 33, [4, 4]), (3, 130, [17, 5]), (80, 65, [40, 40])] {
         let layer = Conv2d::new(channels, outputs, 3).padding(1);
-        check_winograd(case(layer, [channels, image[0], image[1]]).expect("it fits"), 5, 9);
+        check_winograd(case(layer, [channels, image[0], image[1]]).expect("it fits"), 2, 9);
     }
 }
 

@@ -167,8 +167,9 @@ impl Kernel for WeightGrad<'_> {
 fn load_row<S: Lanes>(simd: S, g: &Geometry, x: &[f32], row: usize, ring: &mut [f32]) {
     let [height, width] = [g.axes[0].input, g.axes[1].input];
     let at = row % g.ring * width;
-    for (column, _) in g.axes[1].met.iter().enumerate().filter(|&(_, &met)| met) {
-        for c in 0..g.channels {
+    // Read in order, so that the next values are on their way before they are wanted.
+    for c in 0..g.channels {
+        for (column, _) in g.axes[1].met.iter().enumerate().filter(|&(_, &met)| met) {
             let v = simd.load(x, (c * height + row) * width + column);
             simd.store(v, ring, (at + column) * g.channels + c);
         }
@@ -181,9 +182,9 @@ fn load_gradients<S: Lanes>(simd: S, g: &Geometry, dy: &[f32], rows: std::ops::R
     let width = g.axes[1].output;
     let plane = g.axes[0].output * width;
     for (block, to) in to.chunks_exact_mut(g.dy_len()).enumerate().take(g.outputs.div_ceil(BLOCK)) {
-        for (pixel, to) in (rows.start * width..rows.end * width).zip(to.chunks_exact_mut(S::N * BLOCK)) {
-            for part in (0..BLOCK).step_by(S::N) {
-                let output = block * BLOCK + part;
+        for part in (0..BLOCK).step_by(S::N) {
+            let output = block * BLOCK + part;
+            for (pixel, to) in (rows.start * width..rows.end * width).zip(to.chunks_exact_mut(S::N * BLOCK)) {
                 let from = &dy[(output.min(g.outputs - 1) * plane + pixel) * S::N..];
                 if output + S::N <= g.outputs {
                     // SAFETY: N outputs from this one on, a plane apart; N rows of a block.

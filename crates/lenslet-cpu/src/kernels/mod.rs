@@ -13,6 +13,8 @@ pub(crate) mod adaptive_avg_pool;
 pub(crate) mod avg_pool;
 pub(crate) mod batch;
 pub(crate) mod batch_norm;
+#[cfg(test)]
+mod batch_norm_tests;
 pub(crate) mod binary;
 pub(crate) mod channels;
 pub(crate) mod conv2d;

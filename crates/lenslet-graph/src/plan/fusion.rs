@@ -151,11 +151,10 @@ impl Fusions {
             }
             _ => return,
         }
-        if let Some(map) = self.only_reader(*nodes.last().expect("one at least")) {
-            if let Op::Map(activation) = graph.node(map).op {
-                chain.activation = Some(activation);
-                nodes.push(map);
-            }
+        let reader = self.only_reader(*nodes.last().expect("one at least"));
+        if let Some((reader, &Op::Map(map))) = reader.map(|reader| (reader, &graph.node(reader).op)) {
+            chain.activation = Some(map);
+            nodes.push(reader);
         }
         let last = nodes.pop().expect("one at least");
         if !nodes.is_empty() {

@@ -78,7 +78,10 @@ mod tests {
         ] {
             let shape = ShapeVar::image(image);
             let output = layer.rule(&shape).expect("it fits").shape();
-            assert_eq!(Way::new(&layer, shape.shape(), output, &Options::new(64, 16)), way, "{layer:?} of {image:?}");
+            let options = Options::new(64, 16);
+            assert_eq!(Way::new(&layer, shape.shape(), output, &options), way, "{layer:?} of {image:?}");
+            let direct = Way::new(&layer, shape.shape(), output, &Options { winograd: false, ..options });
+            assert_eq!(direct, if way == Way::Winograd { Way::Rows } else { way });
         }
     }
 }

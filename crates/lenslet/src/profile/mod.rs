@@ -102,7 +102,7 @@ pub enum Until {
 const FEWEST: usize = 3;
 
 /// A round has as many steps as this takes, one at least.
-const ROUND: Duration = Duration::from_millis(50);
+const ROUND: Duration = Duration::from_millis(10);
 
 /// A network about to be measured.
 pub struct Bench {

@@ -10,7 +10,7 @@
 //! for each chunk of outputs
 //!     for each chunk of positions
 //!         D[place][block][position][image][o]     transformed, then transposed
-//!         X[place][position][c][image]            transformed for the first chunk of outputs, and kept
+//!         X[place][position][c][image]            transformed for the first chunk of outputs, and kept if it is small
 //!         for each chunk of inputs
 //!             U += X·D                            place by place
 //!             dw += Gᵀ U G                        behind the last chunk of positions
@@ -33,6 +33,12 @@ const KERNEL: usize = 3;
 /// Pixels of a tile of the image along each axis.
 const SIDE: usize = TILE + KERNEL - 1;
 const PLACES: usize = SIDE * SIDE;
+
+/// Numbers of `X` that are kept (16 MB); of larger maps it is worked out again for each chunk of outputs.
+const MOST_KEPT: usize = 4 << 20;
+
+/// Numbers of a page of memory: the processor itself looks ahead within one, but not from one map to the next.
+const PAGE: usize = 1024;
 
 /// One layer and size.
 #[derive(Clone, Debug)]
@@ -101,11 +107,20 @@ impl Geometry {
     /// Numbers of all `X`, of `D`, of all `U` that are under way, and of transformed gradients on their way to `D`.
     fn lens(&self) -> [usize; 4] {
         let [x, d, u] = self.place_lens().map(|len| PLACES * len);
-        // X is kept for the next chunk of outputs, U for the next chunk of positions.
-        let chunks = self.positions().div_ceil(self.chunk.positions);
-        let kept_x = if self.outputs <= self.chunk.outputs { 1 } else { chunks };
-        let kept_u = if chunks == 1 { 1 } else { self.channels.div_ceil(self.chunk.channels) };
-        [kept_x * x, d, kept_u * u, PLACES * (self.lanes + 1) * self.lanes]
+        // U waits for the next chunk of positions.
+        let kept_u = if self.position_chunks() == 1 { 1 } else { self.channels.div_ceil(self.chunk.channels) };
+        [self.kept_x() * x, d, kept_u * u, PLACES * (self.lanes + 1) * self.lanes]
+    }
+
+    fn position_chunks(&self) -> usize {
+        self.positions().div_ceil(self.chunk.positions)
+    }
+
+    /// Chunks of `X` that are kept for the next chunk of outputs: all, or one that is written over.
+    fn kept_x(&self) -> usize {
+        let [x, ..] = self.place_lens();
+        let chunks = self.position_chunks();
+        if self.outputs > self.chunk.outputs && chunks * PLACES * x <= MOST_KEPT { chunks } else { 1 }
     }
 
     /// The tile at a position: row and column of its first pixel.
@@ -143,8 +158,9 @@ impl Kernel for WeightGrad<'_> {
             let outputs = [output, g.outputs.min(output + g.chunk.outputs)];
             for (chunk, position) in (0..g.positions()).step_by(g.chunk.positions).enumerate() {
                 let positions = [position, g.positions().min(position + g.chunk.positions)];
-                let x = &mut all_x[if g.outputs <= g.chunk.outputs { 0 } else { chunk * x_len }..][..x_len];
-                if output == 0 {
+                let kept = g.kept_x() == g.position_chunks();
+                let x = &mut all_x[if kept { chunk * x_len } else { 0 }..][..x_len];
+                if output == 0 || !kept {
                     transform_images(simd, g, self.x, positions, x);
                 }
                 transform_gradients(simd, g, self.dy, outputs, positions, d, turn);
@@ -196,6 +212,17 @@ fn load_tile<S: Lanes, const T: usize>(simd: S, map: &[f32], size: [usize; 2], c
     tile
 }
 
+/// Asks for what a tile will read of a map: `rows` rows of the columns that its right neighbour does not ask for.
+#[inline(always)]
+fn fetch_tile<S: Lanes>(simd: S, map: *const f32, width: usize, rows: usize, corner: [isize; 2]) {
+    let first = corner[0] * width as isize + corner[1];
+    for row in 0..rows {
+        for column in 0..TILE {
+            simd.fetch(map.wrapping_offset((first + (row * width + column) as isize) * S::N as isize));
+        }
+    }
+}
+
 /// `X` of some positions, all channels.
 #[inline(always)]
 fn transform_images<S: Lanes>(simd: S, g: &Geometry, x: &[f32], positions: [usize; 2], to: &mut [f32]) {
@@ -208,6 +235,9 @@ fn transform_images<S: Lanes>(simd: S, g: &Geometry, x: &[f32], positions: [usiz
             let cell = g.cell(position);
             let corner = [0, 1].map(|axis| cell[axis] as isize - g.before[axis] as isize);
             let tile = load_tile::<S, SIDE>(simd, &x[channel * plane..][..plane], g.image, corner);
+            if plane >= PAGE {
+                fetch_tile(simd, x.as_ptr().wrapping_add((channel + 1) * plane), g.image[1], SIDE, corner);
+            }
             let tile = spread(simd, &Winograd::<SIDE, TILE, KERNEL>::IMAGE, &tile);
             let at = (t * g.channels + channel) * S::N;
             for (place, &value) in tile.as_flattened().iter().enumerate() {
@@ -223,7 +253,7 @@ fn transform_images<S: Lanes>(simd: S, g: &Geometry, x: &[f32], positions: [usiz
 fn transform_gradients<S: Lanes>(
     simd: S,
     g: &Geometry,
-    dy: &[f32],
+    all_dy: &[f32],
     outputs: [usize; 2],
     positions: [usize; 2],
     to: &mut [f32],
@@ -243,9 +273,13 @@ fn transform_gradients<S: Lanes>(
             for lane in 0..S::N {
                 let mut tile = [[simd.splat(0.0); SIDE]; SIDE];
                 if first + lane < outputs[1] {
-                    let dy = &dy[(first + lane) * plane..][..plane];
+                    let dy = &all_dy[(first + lane) * plane..][..plane];
                     let dy = load_tile::<S, TILE>(simd, dy, g.output, corner);
                     tile = spread(simd, &Winograd::<SIDE, TILE, KERNEL>::RESULT, &dy);
+                    if plane >= PAGE {
+                        let later = all_dy.as_ptr().wrapping_add((first + lane + 2) * plane);
+                        fetch_tile(simd, later, g.output[1], TILE, corner);
+                    }
                 }
                 for (place, &value) in tile.as_flattened().iter().enumerate() {
                     // SAFETY: PLACES times N vectors and one more.
