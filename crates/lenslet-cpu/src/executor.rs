@@ -14,7 +14,7 @@ use lenslet_graph::{Graph, Role};
 
 use crate::kernels::{self, Call, Input, Tile};
 use crate::kernels::{
-    channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, linear_weight_grad, pack, winograd,
+    channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, linear_weight_grad, pack, stretches, winograd,
 };
 use crate::memory::{self, At, Memory, Views};
 use crate::simd::Isa;
@@ -84,7 +84,7 @@ struct Task {
 /// What a kernel needs to know about sizes, worked out beforehand.
 enum Tables {
     None,
-    Correlate(conv2d::Geometry),
+    Correlate(stretches::Geometry),
     WeightGrad(conv2d_weight_grad::Geometry),
     Winograd {
         geometry: winograd::conv2d::Geometry,
@@ -103,13 +103,13 @@ const MOST_INPUTS: usize = 16;
 /// Bytes that an [`Executor`] of the plan takes for its numbers, on `threads` threads; nothing is taken to find out.
 pub fn bytes(plan: &Plan, threads: usize) -> u64 {
     let tables = plan.steps().map(|step| Tables::new(step, plan.options.lanes));
-    let numbers: usize = memory::lens(plan, threads, work_len(tables)).iter().sum();
+    let numbers: usize = memory::lens(plan, threads, work_len(tables, plan.options.lanes)).iter().sum();
     (numbers + threads * row_len(plan)) as u64 * 4
 }
 
 /// Numbers that the step with the greatest need works in, from one cache line to another.
-fn work_len(tables: impl Iterator<Item = Tables>) -> usize {
-    tables.map(|tables| tables.work_len()).max().unwrap_or(0).next_multiple_of(16)
+fn work_len(tables: impl Iterator<Item = Tables>, lanes: usize) -> usize {
+    tables.map(|tables| tables.work_len(lanes)).max().unwrap_or(0).next_multiple_of(16)
 }
 
 /// Numbers of a tile's rows of the plan's largest input; a tile of one image needs no other order.
@@ -143,7 +143,7 @@ impl Executor {
         if let Err(fault) = check::check(&plan) {
             panic!("the planner made an illegal plan: {fault}");
         }
-        let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)));
+        let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)), lanes);
         let memory = Memory::new(&plan, threads, work_len);
         let constants = constants(&plan);
         let stages = plan.stages.iter().map(|stage| Stage::new(stage, &plan, &constants)).collect();
@@ -331,9 +331,10 @@ fn parts(step: &Step) -> usize {
 
 impl Tables {
     /// Numbers that the kernel works in, on each thread.
-    fn work_len(&self) -> usize {
+    fn work_len(&self, lanes: usize) -> usize {
         match self {
-            Tables::None | Tables::Correlate(_) | Tables::WeightGrad(_) => 0,
+            Tables::None | Tables::WeightGrad(_) => 0,
+            Tables::Correlate(geometry) => geometry.work_len() * lanes,
             Tables::Winograd { work_len, .. } => *work_len,
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
             Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
@@ -349,15 +350,20 @@ impl Tables {
         let output = step.output.shape;
         match &step.kernel {
             Kernel::Conv2d { layer, .. } => {
-                Tables::Correlate(conv2d::Geometry::forward(layer, step.inputs[0].shape, output))
+                Tables::Correlate(stretches::Geometry::forward(layer, step.inputs[0].shape, output))
+            }
+            Kernel::Conv2dMaxPool { layer, winners, .. } => {
+                let channels = output.dim(0) / if *winners { 2 } else { 1 };
+                let pooled = lenslet_graph::Shape::image(channels, output.dim(1), output.dim(2));
+                Tables::Correlate(stretches::Geometry::pooled(layer, step.inputs[0].shape, pooled))
             }
             Kernel::Conv2dInputGrad { layer } => {
-                Tables::Correlate(conv2d::Geometry::backward(layer, output, step.inputs[0].shape))
+                Tables::Correlate(stretches::Geometry::backward(layer, output, step.inputs[0].shape))
             }
             Kernel::Linear { .. } => {
                 let width = |operand: &Operand| operand.shape.dim(operand.shape.rank() - 1);
                 let (inputs, outputs) = (width(&step.inputs[0]), width(&step.output));
-                Tables::Correlate(conv2d::Geometry::dense(output.len() / outputs, inputs, outputs))
+                Tables::Correlate(stretches::Geometry::dense(output.len() / outputs, inputs, outputs))
             }
             Kernel::Winograd { way, .. } => {
                 let geometry = winograd::conv2d::Geometry::new(*way, step.inputs[0].shape, output);
@@ -483,14 +489,18 @@ impl Run<'_> {
         match (&step.kernel, &task.tables) {
             (Kernel::Feed { input }, _) => self.load(*input, tile, at.thread, output),
             (Kernel::ToRows, _) => self.isa.run(kernels::feed::ToRows { lanes: inputs[0].data, rows: output }),
-            (Kernel::Conv2d { activation, .. } | Kernel::Linear { activation }, Tables::Correlate(geometry)) => {
+            (kernel, Tables::Correlate(geometry)) => {
+                let activation = match kernel {
+                    Kernel::Conv2d { activation, .. } | Kernel::Conv2dMaxPool { activation, .. } => *activation,
+                    Kernel::Linear { activation } => *activation,
+                    _ => None,
+                };
+                // SAFETY: the thread's own, until the step ends.
+                let work = unsafe { self.views.work(at.thread) };
                 let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
-                self.isa.run(conv2d::Correlate { geometry, x, weight, bias, activation, y: output });
-            }
-            (Kernel::Conv2dInputGrad { .. }, Tables::Correlate(geometry)) => {
                 let (x, weight) = (inputs[0].data, inputs[1].data);
-                self.isa.run(conv2d::Correlate { geometry, x, weight, bias: &[], activation: None, y: output });
+                let (y, winners) = output.split_at_mut(geometry.y_len() * self.isa.lanes());
+                self.isa.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
             }
             (Kernel::Winograd { activation, .. }, Tables::Winograd { geometry, .. }) => {
                 let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
@@ -631,7 +641,8 @@ impl Run<'_> {
                 // SAFETY: the plan was checked; parts write to blocks of their own.
                 let (weight, packed) =
                     unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
-                pack::block(pack, part, weight.data, packed);
+                let block = pack::Block { pack, part, weight: weight.data, packed: &mut *packed };
+                self.isa.at_most(pack.block).run(block);
                 if let Some(scale) = step.inputs.get(1) {
                     // SAFETY: the plan was checked.
                     pack::scale(pack.outputs, pack.block, part, unsafe { self.views.input(scale, at) }.data, packed);
@@ -771,6 +782,7 @@ fn with_call(kernel: &Kernel, call: Call<'_>, runner: Runner) {
         Kernel::WholeStatistics => batch::whole_statistics(call.inputs[0].data, call.output),
         Kernel::MaxPool2d(layer) => runner.run(max_pool::Forward { layer: *layer, call }),
         Kernel::MaxPool2dGrad(layer) => runner.run(max_pool::Backward { layer: *layer, call }),
+        Kernel::ToWinners => runner.run(max_pool::ToWinners { call }),
         Kernel::AvgPool2d(layer) => runner.run(avg_pool::Forward { layer: *layer, call }),
         Kernel::AvgPool2dGrad(layer) => runner.run(avg_pool::Backward { layer: *layer, call }),
         Kernel::AdaptiveAvgPool2d(layer) => runner.run(adaptive_avg_pool::Forward { layer: *layer, call }),
@@ -806,6 +818,7 @@ fn with_call(kernel: &Kernel, call: Call<'_>, runner: Runner) {
         | Kernel::WinogradWeights(_)
         | Kernel::Winograd { .. }
         | Kernel::Conv2d { .. }
+        | Kernel::Conv2dMaxPool { .. }
         | Kernel::Conv2dInputGrad { .. }
         | Kernel::Conv2dWeightGrad { .. }
         | Kernel::Conv2dWeightGradRows { .. }

@@ -1,129 +1,24 @@
 //! Convolution, forward and its gradient by the image: one loop nest for both, and for dense layers.
 //!
 //! In a tile, value `(channel, row, column)` is a vector of images, so the innermost product is a weight in all lanes times
-//! a vector. A register tile holds `C` output channels by `P` pixels of a row; every vector that is loaded serves `C`
-//! products and every weight `P`. With 16 registers and a fused multiply-add that takes 4 cycles at 2 a cycle, at least 8
-//! sums must be under way, and at most 12 fit beside their operands: 6×2, 2×6, 4×2 (with 4×3 the compiler
-//! leaves one sum in memory), and 8×1 for single pixels
-//! (9 loads for 8 products, where 2 of each fit in a cycle).
+//! a vector. A register tile holds `C` output channels by `P` pixels: every vector that is loaded serves `C` products and
+//! every weight `P`. A fused multiply-add takes 4 cycles, at 1 (16 lanes) or 2 (8 lanes) a cycle, so at least 8 sums must be
+//! under way; beside their operands 24 fit in 32 registers and 12 in 16 ([`Block::stretch`] has the table).
 //!
-//! Weights are packed `[group][block of 8 output channels][inner channel][tap][channel in block]`
-//! ([`Pack`](lenslet_graph::plan::Pack)), so a register tile reads them in order. Which inputs meet which taps, edges
-//! included, comes from [`sliding`]. The gradient by the image is the same sum with input and output exchanged.
+//! Which input meets which tap, edges included, is said by the [`Geometry`]. The gradient by the image is the same sum with
+//! input and output exchanged. Max pooling by 2×2 may follow at once: a register tile then holds the pixels of a window.
+//!
+//! Weights are packed `[group][block of output channels][inner channel][tap][channel in block]`
+//! ([`Pack`](lenslet_graph::plan::Pack)), so a register tile reads them in order.
 
-use lenslet_graph::Shape;
-use lenslet_graph::ops::conv2d::Conv2d;
 use lenslet_graph::ops::map::Map;
-use lenslet_graph::plan::CHANNEL_BLOCK as BLOCK;
 
 use super::map;
-use super::sliding::{self, Run, Taps};
+use super::max_pool::Best;
+use super::stretches::{Band, Geometry, Pixel, Stretch, Tap};
 use crate::simd::{Kernel, Lanes};
 
-/// A sum of products over channels and taps, worked out for one layer and size: which value meets which weight.
-#[derive(Clone, Debug)]
-pub(crate) struct Geometry {
-    groups: usize,
-    /// Output channels in a group.
-    outputs: usize,
-    /// Input channels in a group.
-    inner: usize,
-    kernel_height: usize,
-    kernel_width: usize,
-    rows: Vec<Taps>,
-    runs: Vec<Run>,
-    x: Strides,
-    y: Strides,
-}
-
-/// Distances between values of neighbouring channels, rows and pixels.
-#[derive(Clone, Copy, Debug)]
-struct Strides {
-    channel: usize,
-    row: usize,
-    pixel: usize,
-}
-
-impl Strides {
-    fn of_map(shape: Shape) -> Self {
-        Self { channel: shape.dim(1) * shape.dim(2), row: shape.dim(2), pixel: 1 }
-    }
-}
-
-impl Geometry {
-    /// A convolution from `image` to `output`, both C×H×W.
-    pub(crate) fn forward(layer: &Conv2d, image: Shape, output: Shape) -> Self {
-        let window = layer.window();
-        let rows = sliding::forward(&window.height, image.dim(1), output.dim(1));
-        let runs = sliding::forward(&window.width, image.dim(2), output.dim(2));
-        Self::new(layer, image, output, rows, runs)
-    }
-
-    /// Its gradient by the image: from `output` to `image`.
-    pub(crate) fn backward(layer: &Conv2d, image: Shape, output: Shape) -> Self {
-        let window = layer.window();
-        let rows = sliding::backward(&window.height, image.dim(1), output.dim(1));
-        let runs = sliding::backward(&window.width, image.dim(2), output.dim(2));
-        Self::new(layer, output, image, rows, runs)
-    }
-
-    fn new(layer: &Conv2d, x: Shape, y: Shape, rows: Vec<Run>, runs: Vec<Run>) -> Self {
-        let groups = layer.group_count();
-        let [kernel_height, kernel_width] = layer.kernel_size();
-        Self {
-            groups,
-            outputs: y.dim(0) / groups,
-            inner: x.dim(0) / groups,
-            kernel_height,
-            kernel_width,
-            rows: sliding::rows(&rows, y.dim(1)),
-            runs,
-            x: Strides::of_map(x),
-            y: Strides::of_map(y),
-        }
-    }
-
-    /// A dense layer on `rows` rows of `inputs` values: the inputs are the taps of a kernel as wide as the row.
-    pub(crate) fn dense(rows: usize, inputs: usize, outputs: usize) -> Self {
-        let taps = Taps { count: inputs, tap: 0, tap_step: 1, other: 0, other_step: 1 };
-        let row = |other| Taps { count: 1, tap: 0, tap_step: 1, other, other_step: 0 };
-        Self {
-            groups: 1,
-            outputs,
-            inner: 1,
-            kernel_height: 1,
-            kernel_width: inputs,
-            rows: (0..rows).map(row).collect(),
-            runs: vec![Run { first: 0, step: 1, count: 1, taps, other_move: 0 }],
-            x: Strides { channel: 0, row: inputs, pixel: 1 },
-            y: Strides { channel: 1, row: outputs, pixel: 1 },
-        }
-    }
-
-    /// Numbers of a group's packed weights.
-    fn group_len(&self) -> usize {
-        self.outputs.next_multiple_of(BLOCK) * self.inner * self.kernel_height * self.kernel_width
-    }
-
-    /// Values that the sum reads and writes, per image.
-    fn lens(&self) -> (usize, usize) {
-        // The last value that any row and run touches, and one more.
-        let reach = |taps: &Taps, moves: usize| {
-            let first = taps.other + moves;
-            let last = first as isize + taps.count.saturating_sub(1) as isize * taps.other_step;
-            first.max(last as usize)
-        };
-        let row = self.rows.iter().map(|row| reach(row, 0)).max().unwrap_or(0);
-        let pixel = self.runs.iter().map(|run| reach(&run.taps, (run.count - 1) * run.other_move)).max().unwrap_or(0);
-        let x = (self.groups * self.inner - 1) * self.x.channel + row * self.x.row + pixel * self.x.pixel + 1;
-        let last = self.runs.iter().map(|run| run.first + (run.count - 1) * run.step).max().unwrap_or(0);
-        let channels = self.groups * self.outputs;
-        let y = (channels - 1) * self.y.channel + (self.rows.len() - 1) * self.y.row + last * self.y.pixel + 1;
-        (x, y)
-    }
-}
-
-/// `y[o] = activation(bias[o] + Σ w·x)`.
+/// `y[o] = activation(bias[o] + Σ w·x)`, or of four such values the greatest.
 pub(crate) struct Correlate<'a> {
     pub(crate) geometry: &'a Geometry,
     /// Values, a vector each.
@@ -135,7 +30,14 @@ pub(crate) struct Correlate<'a> {
     pub(crate) activation: Option<Map>,
     /// Values, a vector each; every one is written.
     pub(crate) y: &'a mut [f32],
+    /// For each pooled value the number of its winner in the window, or [`NO_WINNER`]; or nothing.
+    pub(crate) winners: &'a mut [f32],
+    /// Room for [`Geometry::work_len`] vectors.
+    pub(crate) work: &'a mut [f32],
 }
+
+/// Where no value of the window receives a gradient, since the activation's slope is 0.
+pub(crate) const NO_WINNER: f32 = 4.0;
 
 impl Kernel for Correlate<'_> {
     type Output = ();
@@ -143,178 +45,268 @@ impl Kernel for Correlate<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let g = self.geometry;
-        let (x_len, y_len) = g.lens();
-        assert!(self.x.len() >= x_len * S::N && self.y.len() >= y_len * S::N);
-        assert!(self.weight.len() >= g.groups * g.group_len());
+        assert!(self.x.len() >= g.x_len * S::N && self.y.len() >= g.y_len() * S::N);
+        assert!(self.weight.len() >= g.groups * g.blocks() * g.inner * g.weights);
         assert!(self.bias.is_empty() || self.bias.len() == g.groups * g.outputs);
-        // What takes many instructions is done in a pass of its own instead of in every register tile.
-        let (early, late) = match self.activation {
-            Some(map) if map::is_cheap(map) => (Some(map), None),
-            activation => (None, activation),
-        };
-        let block_len = g.inner * g.kernel_height * g.kernel_width * BLOCK;
+        assert!(self.winners.is_empty() || self.winners.len() >= g.y_len() * S::N && g.pooled);
+        let (bounds, late) = Bounds::of(self.activation);
+        assert!(late.is_none() || !g.pooled, "a pooled convolution has no activation but ReLU");
         for group in 0..g.groups {
-            for (number, first) in (0..g.outputs).step_by(BLOCK).enumerate() {
-                let block = Block {
-                    geometry: g,
-                    x: self.x[group * g.inner * g.x.channel * S::N..].as_ptr(),
-                    weight: self.weight[group * g.group_len() + number * block_len..][..block_len].as_ptr(),
-                    bias: self.bias,
-                    activation: early,
-                    y: self.y.as_mut_ptr(),
-                    channel: group * g.outputs + first,
+            let x = &self.x[group * g.inner * g.x_channel * S::N..];
+            for band in &g.bands {
+                let (x, x_channel) = match g.gathered {
+                    true => (gather::<S>(x, band, g, self.work), band.columns.len()),
+                    false => (x, g.x_channel),
                 };
-                let channels = BLOCK.min(g.outputs - first);
-                for row in 0..g.rows.len() {
-                    for run in &g.runs {
-                        // SAFETY: the asserts above: `geometry` reaches `lens` values of `x` and `y` at most.
-                        unsafe { block.run(simd, channels, row, run) }
+                for block in 0..g.blocks() {
+                    let first = block * g.width;
+                    let weight = &self.weight[(group * g.blocks() + block) * g.inner * g.weights..];
+                    let block = Block {
+                        geometry: g,
+                        x: x.as_ptr(),
+                        x_channel: x_channel * S::N,
+                        weight: weight[..g.inner * g.weights].as_ptr(),
+                        bias: self.bias,
+                        bounds,
+                        y: self.y.as_mut_ptr(),
+                        winners: if self.winners.is_empty() { None } else { Some(self.winners.as_mut_ptr()) },
+                        channel: group * g.outputs + first,
+                    };
+                    let channels = g.width.min(g.outputs - first);
+                    for stretch in &band.stretches {
+                        // SAFETY: the asserts above: `geometry` reaches `x_len` and `y_len` values at most, of a band
+                        // as many as it has.
+                        unsafe { block.stretch(simd, channels, stretch) }
                     }
                 }
             }
         }
         if let Some(map) = late {
-            map::in_place(simd, map, &mut self.y[..y_len * S::N]);
+            map::in_place(simd, map, &mut self.y[..g.y_len() * S::N]);
         }
     }
+}
+
+/// Between which numbers results are kept: the activations that are done in registers. Others have a pass of their own.
+#[derive(Clone, Copy)]
+struct Bounds {
+    min: f32,
+    max: f32,
+}
+
+impl Bounds {
+    /// The activation as bounds, or else itself.
+    fn of(activation: Option<Map>) -> (Option<Self>, Option<Map>) {
+        match activation {
+            Some(Map::Relu) => (Some(Self { min: 0.0, max: f32::INFINITY }), None),
+            Some(Map::Clamp { min, max }) if min <= max => (Some(Self { min, max }), None),
+            other => (None, other),
+        }
+    }
+}
+
+/// The band's values of all channels, brought together.
+#[inline(always)]
+fn gather<'a, S: Lanes>(x: &[f32], band: &Band, g: &Geometry, work: &'a mut [f32]) -> &'a [f32] {
+    let len = band.columns.len() * S::N;
+    let work = &mut work[..band.rows.len() * g.inner * len];
+    if len > 0 {
+        for (place, work) in work.chunks_exact_mut(len).enumerate() {
+            let (row, inner) = (band.rows.start + place / g.inner, place % g.inner);
+            let from = inner * g.x_channel + row * g.x_row + band.columns.start;
+            work.copy_from_slice(&x[from * S::N..][..len]);
+        }
+    }
+    work
 }
 
 /// Up to eight output channels: their packed weights, and where their values go.
 struct Block<'a> {
     geometry: &'a Geometry,
-    /// The group's first input channel.
+    /// The group's first input channel, and numbers from one to the next.
     x: *const f32,
+    x_channel: usize,
     weight: *const f32,
     bias: &'a [f32],
-    activation: Option<Map>,
+    bounds: Option<Bounds>,
     y: *mut f32,
+    winners: Option<*mut f32>,
     /// The block's first output channel.
     channel: usize,
 }
 
 impl Block<'_> {
-    /// One row's run of pixels, for the block's first `channels` channels, in register tiles.
+    /// The block's first `channels` channels of a stretch: as many pixels together as fit in the registers.
     ///
     /// # Safety
     /// `x` and `y` must have the values that the geometry reaches.
     #[inline(always)]
-    unsafe fn run<S: Lanes>(&self, simd: S, channels: usize, row: usize, run: &Run) {
-        let mut channel = 0;
+    unsafe fn stretch<S: Lanes>(&self, simd: S, channels: usize, stretch: &Stretch) {
         // SAFETY: the caller's promise; channels stay below `channels`.
         unsafe {
-            if channels == BLOCK {
-                let wide = run.count - run.count % 2;
-                self.pixels::<S, 4, 2>(simd, 0, row, run, 0, wide);
-                self.pixels::<S, 4, 2>(simd, 4, row, run, 0, wide);
-                self.pixels::<S, 8, 1>(simd, 0, row, run, wide, run.count);
-                return;
-            }
-            if channels - channel >= 6 {
-                channel += self.channels::<S, 6, 2>(simd, channel, row, run);
-            }
-            if channels - channel >= 4 {
-                channel += self.channels::<S, 4, 2>(simd, channel, row, run);
-            }
-            if channels - channel >= 2 {
-                channel += self.channels::<S, 2, 6>(simd, channel, row, run);
-            }
-            if channels > channel {
-                self.channels::<S, 1, 8>(simd, channel, row, run);
+            match (channels, S::REGISTERS >= 32) {
+                _ if self.geometry.pooled => self.windows(simd, channels, stretch),
+                (8.., true) => self.tiles::<S, 8, 3>(simd, 0, stretch),
+                (7, true) => self.tiles::<S, 7, 3>(simd, 0, stretch),
+                (6, true) => self.tiles::<S, 6, 4>(simd, 0, stretch),
+                (5, true) => self.tiles::<S, 5, 4>(simd, 0, stretch),
+                (4, true) => self.tiles::<S, 4, 6>(simd, 0, stretch),
+                (3, true) => self.tiles::<S, 3, 8>(simd, 0, stretch),
+                // Measured: with 4×3 or 3×4 sums, one of them is kept in memory.
+                (8.., false) if stretch.pixels.len() > 1 => {
+                    self.tiles::<S, 4, 2>(simd, 0, stretch);
+                    self.tiles::<S, 4, 2>(simd, 4, stretch);
+                }
+                (8.., false) => self.tiles::<S, 8, 1>(simd, 0, stretch),
+                (7, false) => self.tiles::<S, 7, 1>(simd, 0, stretch),
+                (6, false) => self.tiles::<S, 6, 2>(simd, 0, stretch),
+                (5, false) => self.tiles::<S, 5, 2>(simd, 0, stretch),
+                (4, false) => self.tiles::<S, 4, 2>(simd, 0, stretch),
+                (3, false) => self.tiles::<S, 3, 3>(simd, 0, stretch),
+                (2, _) => self.tiles::<S, 2, 6>(simd, 0, stretch),
+                _ => self.tiles::<S, 1, 8>(simd, 0, stretch),
             }
         }
     }
 
-    /// `C` channels of the run: `P` pixels at a time, then the rest one by one.
+    /// `C` channels of a stretch: `P` pixels at a time, then the rest one by one.
     ///
     /// # Safety
-    /// As for [`Block::run`].
+    /// As for [`Block::stretch`].
     #[inline(always)]
-    unsafe fn channels<S: Lanes, const C: usize, const P: usize>(
-        &self,
-        simd: S,
-        channel: usize,
-        row: usize,
-        run: &Run,
-    ) -> usize {
-        let wide = run.count - run.count % P;
+    unsafe fn tiles<S: Lanes, const C: usize, const P: usize>(&self, simd: S, channel: usize, stretch: &Stretch) {
+        let (tiles, rest) = stretch.pixels.as_chunks::<P>();
         // SAFETY: the caller's promise.
         unsafe {
-            self.pixels::<S, C, P>(simd, channel, row, run, 0, wide);
-            self.pixels::<S, C, 1>(simd, channel, row, run, wide, run.count);
-        }
-        C
-    }
-
-    /// The run's pixels from number `from` to before `to`, `P` at a time.
-    #[inline(always)]
-    unsafe fn pixels<S: Lanes, const C: usize, const P: usize>(
-        &self,
-        simd: S,
-        channel: usize,
-        row: usize,
-        run: &Run,
-        from: usize,
-        to: usize,
-    ) {
-        for m in (from..to).step_by(P) {
-            // SAFETY: the caller's promise; pixels stay within the run.
-            unsafe { self.tile::<S, C, P>(simd, channel, row, run, m) }
+            for pixels in tiles {
+                self.tile::<S, C, P>(simd, channel, &stretch.taps, pixels);
+            }
+            for &pixel in rest {
+                self.tile::<S, C, 1>(simd, channel, &stretch.taps, &[pixel]);
+            }
         }
     }
 
-    /// One register tile: `C` channels from `channel`, `P` pixels of the run from its pixel `m`.
+    /// One register tile: `C` channels from `channel`, `P` pixels.
     #[inline(always)]
     unsafe fn tile<S: Lanes, const C: usize, const P: usize>(
         &self,
         simd: S,
         channel: usize,
-        row: usize,
-        run: &Run,
-        m: usize,
+        taps: &[Tap],
+        pixels: &[Pixel; P],
     ) {
-        let g = self.geometry;
-        let rows = &g.rows[row];
-        let step = |values: usize| values * S::N;
-        let tap_step = run.taps.other_step * step(g.x.pixel) as isize;
-        let pixel_step = step(run.other_move * g.x.pixel);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let sums = self.sums::<S, C, P>(simd, channel, taps, pixels);
+            for (c, sums) in sums.iter().enumerate() {
+                let y = self.y.add((self.channel + channel + c) * self.geometry.y_channel * S::N);
+                for (pixel, &sum) in pixels.iter().zip(sums) {
+                    simd.store_to(sum, y.add(pixel.y * S::N));
+                }
+            }
+        }
+    }
+
+    /// The sums of one register tile.
+    #[inline(always)]
+    unsafe fn sums<S: Lanes, const C: usize, const P: usize>(
+        &self,
+        simd: S,
+        channel: usize,
+        taps: &[Tap],
+        pixels: &[Pixel; P],
+    ) -> [[S::V; P]; C] {
         // Measured: as a loop over the sums this costs a quarter of the speed.
         let start: [S::V; C] = std::array::from_fn(|c| {
             simd.splat(if self.bias.is_empty() { 0.0 } else { self.bias[self.channel + channel + c] })
         });
         let mut sums = start.map(|sum| [sum; P]);
+        let places = pixels.map(|pixel| pixel.x * S::N);
         // SAFETY: every place read is one that the geometry reaches, every weight lies in the block.
         unsafe {
-            let x = self.x.add(step(rows.other * g.x.row + (run.taps.other + m * run.other_move) * g.x.pixel));
-            let weight = self.weight.add((rows.tap * g.kernel_width + run.taps.tap) * BLOCK + channel);
-            for inner in 0..g.inner {
-                let x = x.add(step(inner * g.x.channel));
-                let weight = weight.add(inner * g.kernel_height * g.kernel_width * BLOCK);
-                for i in 0..rows.count {
-                    let mut x = x.offset(i as isize * rows.other_step * step(g.x.row) as isize);
-                    let mut weight = weight.add(i * rows.tap_step * g.kernel_width * BLOCK);
-                    for _ in 0..run.taps.count {
-                        let pixels: [S::V; P] = std::array::from_fn(|p| simd.load_from(x.add(p * pixel_step)));
-                        for (c, sums) in sums.iter_mut().enumerate() {
-                            let weight = simd.splat(*weight.add(c));
-                            for (sum, &pixel) in sums.iter_mut().zip(&pixels) {
-                                *sum = simd.mul_add(weight, pixel, *sum);
-                            }
+            let mut x = self.x;
+            let mut weight = self.weight.add(channel);
+            for _ in 0..self.geometry.inner {
+                for tap in taps {
+                    let x = x.wrapping_offset(tap.x * S::N as isize);
+                    let weight = weight.add(tap.weight);
+                    let values: [S::V; P] = std::array::from_fn(|p| simd.load_from(x.wrapping_add(places[p])));
+                    for (c, sums) in sums.iter_mut().enumerate() {
+                        let weight = simd.splat(*weight.add(c));
+                        for (sum, &value) in sums.iter_mut().zip(&values) {
+                            *sum = simd.mul_add(weight, value, *sum);
                         }
-                        x = x.wrapping_offset(tap_step);
-                        weight = weight.wrapping_add(run.taps.tap_step * BLOCK);
+                    }
+                }
+                x = x.wrapping_add(self.x_channel);
+                weight = weight.wrapping_add(self.geometry.weights);
+            }
+        }
+        // One test for all: a function that differs from sum to sum would keep them in memory.
+        if let Some(Bounds { min, max }) = self.bounds {
+            let (min, max) = (simd.splat(min), simd.splat(max));
+            for sums in &mut sums {
+                for sum in sums {
+                    *sum = simd.if_less(*sum, min, min, *sum);
+                    *sum = simd.if_less(max, *sum, max, *sum);
+                }
+            }
+        }
+        sums
+    }
+
+    /// As [`Block::stretch`], where the pixels are windows of four of which the greatest is kept.
+    #[inline(always)]
+    unsafe fn windows<S: Lanes>(&self, simd: S, channels: usize, stretch: &Stretch) {
+        let most = if S::REGISTERS >= 32 { 6 } else { 2 };
+        // Eight channels are four and four.
+        let together = channels.div_ceil(channels.div_ceil(most));
+        let mut channel = 0;
+        while channel < channels {
+            // SAFETY: the caller's promise; channels stay below `channels`.
+            unsafe {
+                channel += match together.min(channels - channel) {
+                    6.. if S::REGISTERS >= 32 => self.window::<S, 6>(simd, channel, stretch),
+                    5 if S::REGISTERS >= 32 => self.window::<S, 5>(simd, channel, stretch),
+                    4 if S::REGISTERS >= 32 => self.window::<S, 4>(simd, channel, stretch),
+                    3 if S::REGISTERS >= 32 => self.window::<S, 3>(simd, channel, stretch),
+                    2.. => self.window::<S, 2>(simd, channel, stretch),
+                    _ => self.window::<S, 1>(simd, channel, stretch),
+                }
+            }
+        }
+    }
+
+    /// `C` channels of a stretch of windows.
+    #[inline(always)]
+    unsafe fn window<S: Lanes, const C: usize>(&self, simd: S, channel: usize, stretch: &Stretch) -> usize {
+        for pixels in stretch.pixels.as_chunks::<4>().0 {
+            // SAFETY: the caller's promise: `y` and `winners` have a place for each pooled pixel.
+            unsafe {
+                let sums = self.sums::<S, C, 4>(simd, channel, &stretch.taps, pixels);
+                for (c, sums) in sums.iter().enumerate() {
+                    let place = ((self.channel + channel + c) * self.geometry.y_channel + pixels[0].y) * S::N;
+                    let mut best = Best::new(simd, sums[0]);
+                    for (number, &sum) in sums.iter().enumerate().skip(1) {
+                        best.meets(simd, number, sum);
+                    }
+                    simd.store_to(best.value, self.y.add(place));
+                    if let Some(winners) = self.winners {
+                        simd.store_to(self.winner(simd, &best), winners.add(place));
                     }
                 }
             }
-            for (c, sums) in sums.iter().enumerate() {
-                let row = self.y.add(step((self.channel + channel + c) * g.y.channel + row * g.y.row));
-                for (p, &sum) in sums.iter().enumerate() {
-                    let sum = match self.activation {
-                        Some(map) => map::apply(simd, map, sum),
-                        None => sum,
-                    };
-                    simd.store_to(sum, row.add(step((run.first + (m + p) * run.step) * g.y.pixel)));
-                }
-            }
+        }
+        C
+    }
+
+    /// What is to be known for the gradient: the activation is none or ReLU.
+    #[inline(always)]
+    fn winner<S: Lanes>(&self, simd: S, best: &Best<S::V>) -> S::V {
+        match self.bounds {
+            Some(_) => simd.if_equal(best.value, simd.splat(0.0), simd.splat(NO_WINNER), best.number),
+            None => best.number,
         }
     }
 }

@@ -3,20 +3,26 @@
 use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use lenslet_graph::ops::linear::{Linear, LinearInputGrad};
 use lenslet_graph::ops::map::Map;
-use lenslet_graph::plan::{CHANNEL_BLOCK, Pack, WEIGHT_BLOCK};
+use lenslet_graph::plan::{Pack, WEIGHT_BLOCK, block_width};
 use lenslet_graph::tensor::Tensor;
 use lenslet_graph::{Shape, ShapeVar};
 use proptest::prelude::*;
 
 use super::batch::sum_slots;
+use super::stretches::Geometry;
 use super::testing::{Check, Machine, Random, shape};
-use super::{Call, Input, Slots, Tile, channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, pack, winograd};
+use super::{Call, Input, Slots, Tile};
+use super::{channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, max_pool, pack, winograd};
 
 /// Weights in the order in which a convolution reads them.
-fn packed(pack: &Pack, weight: &[f32]) -> Vec<f32> {
+fn packed(machine: Machine, pack: &Pack, weight: &[f32]) -> Vec<f32> {
     let mut packed = vec![f32::NAN; pack.groups * pack.group_len()];
     for (part, packed) in packed.chunks_exact_mut(pack::block_len(pack)).enumerate() {
-        pack::block(pack, part, weight, packed);
+        let block = pack::Block { pack, part, weight, packed };
+        match machine {
+            Machine::Channels(isa) => isa.at_most(pack.block).run(block),
+            machine => machine.run(block),
+        }
     }
     assert_eq!(packed.len(), pack::parts(pack) * pack::block_len(pack));
     packed
@@ -24,7 +30,7 @@ fn packed(pack: &Pack, weight: &[f32]) -> Vec<f32> {
 
 /// A convolution with images or channels in the lanes.
 struct Correlation {
-    images: conv2d::Geometry,
+    images: Geometry,
     channels: channels::conv2d::Geometry,
     /// But for its block.
     order: Pack,
@@ -36,11 +42,13 @@ impl Correlation {
         let (x, y) = (call.inputs[0].data, call.output);
         let bias = call.inputs.get(2).map_or(&[][..], |bias| bias.data);
         let Machine::Channels(isa) = machine else {
-            let weight = packed(&self.order, call.inputs[1].data);
-            return machine.run(conv2d::Correlate { geometry: &self.images, x, weight: &weight, bias, activation, y });
+            let weight = packed(machine, &self.order, call.inputs[1].data);
+            let work = &mut vec![f32::NAN; self.images.work_len() * machine.lanes()];
+            let (geometry, weight, winners) = (&self.images, &weight, &mut []);
+            return machine.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
         };
         let geometry = &self.channels;
-        let weight = &packed(&Pack { block: geometry.block, ..self.order }, call.inputs[1].data);
+        let weight = &packed(machine, &Pack { block: geometry.block, ..self.order }, call.inputs[1].data);
         // In two parts, as threads share it.
         let (half, all) = (geometry.blocks() / 2, geometry.blocks());
         let plane = call.shape.dim(1) * call.shape.dim(2);
@@ -100,9 +108,9 @@ fn check_forward(Case { layer, image, output }: Case, bias: bool, batch: usize, 
     let (inner, outputs) = (weight.dim(1), layer.out_channels() / groups);
     let strides = [outputs * inner * taps, inner * taps, taps, 1];
     let correlation = Correlation {
-        images: conv2d::Geometry::forward(&layer, image, output),
+        images: Geometry::forward(&layer, image, output),
         channels: channels::conv2d::Geometry::forward(&layer, image, output),
-        order: Pack { groups, outputs, inner, taps, strides, block: CHANNEL_BLOCK },
+        order: Pack { groups, outputs, inner, taps, strides, block: block_width(outputs) },
     };
     let check = Check::new(layer, inputs).tolerance(2e-5);
     check.kernel(|machine, call| correlation.run(machine, None, call));
@@ -117,9 +125,9 @@ fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) 
     let (inner, outputs) = (layer.out_channels() / groups, weight.dim(1));
     let strides = [inner * outputs * taps, taps, outputs * taps, 1];
     let correlation = Correlation {
-        images: conv2d::Geometry::backward(&layer, image, output),
+        images: Geometry::backward(&layer, image, output),
         channels: channels::conv2d::Geometry::backward(&layer, image, output),
-        order: Pack { groups, outputs, inner, taps, strides, block: CHANNEL_BLOCK },
+        order: Pack { groups, outputs, inner, taps, strides, block: block_width(outputs) },
     };
     let inputs = [dy.clone(), tensor(&mut random, weight, 1)];
     let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(2e-5);
@@ -240,8 +248,8 @@ proptest! {
         let layer = Linear::new(inputs, outputs);
         let places = rows.iter().product();
         let strides = [0, inputs, 0, 1];
-        let order = Pack { groups: 1, outputs, inner: 1, taps: inputs, strides, block: CHANNEL_BLOCK };
-        let geometry = &conv2d::Geometry::dense(places, inputs, outputs);
+        let order = Pack { groups: 1, outputs, inner: 1, taps: inputs, strides, block: block_width(outputs) };
+        let geometry = &Geometry::dense(places, inputs, outputs);
         let check = Check::new(layer, all).tolerance(2e-5);
         check.kernel(|machine, call| {
             let (x, weight) = (call.inputs[0].data, call.inputs[1].data);
@@ -249,22 +257,24 @@ proptest! {
             if let Machine::Channels(isa) = machine {
                 return isa.run(channels::linear::Forward { inputs, x, weight, bias, activation: None, y });
             }
-            let weight = &packed(&order, weight);
-            machine.run(conv2d::Correlate { geometry, x, weight, bias, activation: None, y });
+            let weight = &packed(machine, &order, weight);
+            let (activation, winners, work) = (None, &mut [], &mut []);
+            machine.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
         });
 
         let dy = tensor(&mut random, sizes(outputs), batch);
         let strides = [0, 1, 0, inputs];
-        let order = Pack { groups: 1, outputs: inputs, inner: 1, taps: outputs, strides, block: CHANNEL_BLOCK };
-        let geometry = &conv2d::Geometry::dense(places, outputs, inputs);
+        let order = Pack { groups: 1, outputs: inputs, inner: 1, taps: outputs, strides, block: block_width(inputs) };
+        let geometry = &Geometry::dense(places, outputs, inputs);
         let check = Check::new(LinearInputGrad { layer }, [dy, weight]).gradient(0).tolerance(2e-5);
         check.kernel(|machine, call| {
             let (dy, weight, dx) = (call.inputs[0].data, call.inputs[1].data, call.output);
             if let Machine::Channels(isa) = machine {
                 return isa.run(channels::linear::Backward { inputs, dy, weight, dx });
             }
-            let weight = &packed(&order, weight);
-            machine.run(conv2d::Correlate { geometry, x: dy, weight, bias: &[], activation: None, y: dx });
+            let weight = &packed(machine, &order, weight);
+            let (x, bias, activation, winners, work) = (dy, &[], None, &mut [], &mut []);
+            machine.run(conv2d::Correlate { geometry, x, weight, bias, activation, y: dx, winners, work });
         });
     }
 }
@@ -313,15 +323,116 @@ fn chunks_of_winograds_way_are_the_reference() {
     }
 }
 
+/// Inputs too large for the cache, or of rows that collide there, are brought together in bands.
+#[test]
+fn bands_are_the_reference() {
+    for (layer, image) in [
+        (Conv2d::new(12, 9, 3).padding(1), [12, 40, 40]),
+        (Conv2d::new(12, 30, 3).padding(1).stride(2), [12, 48, 32]),
+        (Conv2d::new(6, 7, 5).padding(4), [6, 60, 32]),
+        (Conv2d::new(70, 640, 1).stride(3), [70, 31, 7]),
+    ] {
+        let case = case(layer, image).expect("it fits");
+        let forward = Geometry::forward(&layer, case.image, case.output);
+        let backward = Geometry::backward(&layer, case.image, case.output);
+        assert!(forward.work_len() + backward.work_len() > 0, "{layer:?} has bands");
+        check_forward(case, true, 2, 9);
+        check_backward(case, 2, 10);
+    }
+}
+
+/// A convolution that pools.
+#[derive(Clone, Copy, Debug)]
+struct Pooling {
+    layer: Conv2d,
+    image: Shape,
+    output: Shape,
+    pooled: Shape,
+    activation: Option<Map>,
+}
+
+proptest! {
+    /// A convolution that pools hands on the greatest value of each window, and its number; the gradient goes there.
+    #[test]
+    fn pooled_values_are_the_greatest(
+        [inner, outputs] in [1usize..4, 1usize..20],
+        [kernel, stride] in [1usize..6, 1usize..3],
+        [height, width] in [2usize..9, 2usize..17],
+        relu in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let layer = Conv2d::new(inner, outputs, kernel).stride(stride);
+        let side = |outputs: usize| (outputs - 1) * stride + kernel;
+        let Case { image, output, .. } = case(layer, [inner, side(height), side(width)]).expect("it fits");
+        let pooled = Shape::image(outputs, height / 2, width / 2);
+        let case = Pooling { layer, image, output, pooled, activation: relu.then_some(Map::Relu) };
+        Machine::vectors().for_each(|machine| check_pooling(machine, case, &mut Random::new(seed)));
+    }
+}
+
+/// An input that is pooled in bands.
+#[test]
+fn pooling_goes_band_by_band() {
+    let (layer, pooled) = (Conv2d::new(6, 20, 2), Shape::image(20, 19, 20));
+    let Case { image, output, .. } = case(layer, [6, 40, 41]).expect("it fits");
+    assert!(Geometry::pooled(&layer, image, pooled).work_len() > 0);
+    let case = Pooling { layer, image, output, pooled, activation: Some(Map::Relu) };
+    Machine::vectors().for_each(|machine| check_pooling(machine, case, &mut Random::new(4)));
+}
+
+fn check_pooling(machine: Machine, case: Pooling, random: &mut Random) {
+    let Pooling { layer, image, output, pooled, activation } = case;
+    let lanes = machine.lanes();
+    // Whole numbers: some are equal, and sums are the same in any order.
+    let mut numbers = |len: usize| -> Vec<f32> { (0..len).map(|_| random.below(5) as f32 - 2.0).collect() };
+    let [height, width] = layer.kernel_size();
+    let (outputs, inner, taps) = (output.dim(0), image.dim(0), height * width);
+    let order =
+        Pack { groups: 1, outputs, inner, taps, strides: [0, inner * taps, taps, 1], block: block_width(outputs) };
+    let weight = packed(machine, &order, &numbers(outputs * inner * taps));
+    let [x, dy] = [image, pooled].map(|shape| numbers(shape.len() * lanes));
+    let bias = numbers(outputs);
+    let run = |geometry: &Geometry, y: &mut [f32], winners: &mut [f32]| {
+        let work = &mut vec![f32::NAN; geometry.work_len() * lanes];
+        let (x, weight, bias) = (&x, &weight, &bias);
+        machine.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
+    };
+    let mut all = vec![f32::NAN; output.len() * lanes];
+    run(&Geometry::forward(&layer, image, output), &mut all, &mut []);
+    let mut both = vec![f32::NAN; 2 * pooled.len() * lanes];
+    let (y, winners) = both.split_at_mut(pooled.len() * lanes);
+    run(&Geometry::pooled(&layer, image, pooled), y, winners);
+
+    let sizes = Shape::image(2 * outputs, pooled.dim(1), pooled.dim(2));
+    let inputs = [Input { data: &both, shape: sizes }, Input { data: &dy, shape: pooled }];
+    let tile = Tile { first: 0, images: lanes, batch: lanes, seed: 0, step: 0 };
+    let mut dx = vec![f32::NAN; all.len()];
+    machine.run(max_pool::ToWinners { call: Call { inputs: &inputs, output: &mut dx, shape: output, tile } });
+
+    let mut expected = vec![0.0; all.len()];
+    for (i, &dy) in dy.iter().enumerate() {
+        let (lane, window) = (i % lanes, i / lanes);
+        let (column, line) = (window % pooled.dim(2), window / pooled.dim(2));
+        let (row, channel) = (line % pooled.dim(1), line / pooled.dim(1));
+        let first = (channel * output.dim(1) + 2 * row) * output.dim(2) + 2 * column;
+        let place = |k: usize| (first + k / 2 * output.dim(2) + k % 2) * lanes + lane;
+        let later = |winner: usize, k: usize| if all[place(k)] > all[place(winner)] { k } else { winner };
+        let winner = place((1..4).fold(0, later));
+        assert_eq!(both[i], all[winner], "{machine:?}, {case:?}: value {i}");
+        expected[winner] = if activation.is_none() || all[winner] > 0.0 { dy } else { 0.0 };
+    }
+    assert_eq!(dx, expected, "{machine:?}, {case:?}");
+}
+
 /// The activation is applied to what would have been the result, in every register tile.
 #[test]
 fn activations_are_applied() {
     let layer = Conv2d::new(2, 15, 3);
     let case = case(layer, [2, 6, 9]).expect("it fits");
     let correlation = Correlation {
-        images: conv2d::Geometry::forward(&layer, case.image, case.output),
+        images: Geometry::forward(&layer, case.image, case.output),
         channels: channels::conv2d::Geometry::forward(&layer, case.image, case.output),
-        order: Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1], block: CHANNEL_BLOCK },
+        order: Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1], block: block_width(15) },
     };
     let mut random = Random::new(8);
     let (x, weight) = (tensor(&mut random, case.image, 16), tensor(&mut random, layer.weight_shape(2), 1));

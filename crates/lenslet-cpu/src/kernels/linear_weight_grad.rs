@@ -2,8 +2,9 @@
 //!
 //! Within a tile there is one product per weight and image, too little to add up across lanes. So this is one matrix
 //! product over the whole batch, cut into blocks of output rows that threads can share. Lanes are neighbouring inputs here,
-//! which is why `x` comes image after image. A register tile holds 4 outputs by 3 vectors of inputs; it runs over the
-//! images in order, so the sum does not depend on who does it.
+//! which is why `x` comes image after image. A register tile holds up to 8 outputs by 3 vectors of inputs (4 by 3 with 16
+//! registers); it runs over the images in order, so the sum does not depend on who does it. The last vector of a row ends
+//! where the row does and so overlaps the one before: those sums are made twice, the same both times.
 
 use std::ops::Range;
 
@@ -42,98 +43,138 @@ pub(crate) struct Batch<'a> {
     pub(crate) outputs: usize,
 }
 
-impl Batch<'_> {
-    /// Calls `product(x, dy)` for each row of each image: where its inputs begin, and where its first output's gradient is;
-    /// gradients of neighbouring outputs are `lanes` apart.
-    #[inline(always)]
-    fn each_row(&self, mut product: impl FnMut(usize, usize)) {
-        let lanes = self.lanes;
-        for image in 0..self.images {
-            let (tile, lane) = (image / lanes * self.tile_len, image % lanes);
-            for row in 0..self.rows {
-                let x = tile + self.x + (lane * self.rows + row) * self.inputs;
-                let dy = tile + self.dy + row * self.outputs * lanes + lane;
-                product(x, dy);
-            }
-        }
-    }
-}
-
 impl Kernel for WeightGrad<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes>(mut self, simd: S) {
-        let wide = 3 * S::N;
-        let inputs = self.batch.inputs;
-        for input in (0..inputs - inputs % wide).step_by(wide) {
-            self.columns::<S, 3>(simd, input);
+        let Batch { kept, lanes, tile_len, x, dy, images, rows, inputs, outputs } = self.batch;
+        assert!(kept.len() >= images.div_ceil(lanes) * tile_len && self.dw.len() >= self.outputs.len() * inputs);
+        assert!(tile_len >= x + rows * inputs * lanes && tile_len >= dy + rows * outputs * lanes);
+        if inputs < S::N {
+            return self.short_rows();
         }
-        for input in (inputs - inputs % wide..inputs - inputs % S::N).step_by(S::N) {
-            self.columns::<S, 1>(simd, input);
-        }
-        if inputs % S::N == 0 {
-            return;
-        }
-        if inputs >= S::N {
-            // The last vector ends with the row; what it has in common with the one before it gets the same sums.
-            return self.columns::<S, 1>(simd, inputs - S::N);
-        }
-        for input in 0..inputs {
-            self.column(input);
+        let start = |vector: usize| (vector * S::N).min(inputs - S::N);
+        let (vectors, mut from) = (inputs.div_ceil(S::N), 0);
+        while from < vectors {
+            // Four are two and two, so that no tile has few sums.
+            from += match vectors - from {
+                1 => self.columns(simd, [start(from)]),
+                2 | 4 => self.columns(simd, [0, 1].map(|v| start(from + v))),
+                _ => self.columns(simd, [0, 1, 2].map(|v| start(from + v))),
+            }
         }
     }
 }
 
 impl WeightGrad<'_> {
-    /// `V` vectors of inputs for all output rows of the part.
+    /// The vectors of inputs that begin at `starts`, for all output rows of the part.
     #[inline(always)]
-    fn columns<S: Lanes, const V: usize>(&mut self, simd: S, input: usize) {
+    fn columns<S: Lanes, const V: usize>(&mut self, simd: S, starts: [usize; V]) -> usize {
         let mut output = self.outputs.start;
         while output < self.outputs.end {
-            if self.outputs.end - output >= 4 {
-                self.tile::<S, 4, V>(simd, output, input);
-                output += 4;
-            } else {
-                self.tile::<S, 1, V>(simd, output, input);
-                output += 1;
+            output += match self.outputs.end - output {
+                8.. if S::REGISTERS >= 32 => self.tile::<S, 8, V>(simd, output, starts),
+                4.. => self.tile::<S, 4, V>(simd, output, starts),
+                2.. => self.tile::<S, 2, V>(simd, output, starts),
+                _ => self.tile::<S, 1, V>(simd, output, starts),
             }
         }
+        V
     }
 
     /// One register tile.
     #[inline(always)]
-    fn tile<S: Lanes, const O: usize, const V: usize>(&mut self, simd: S, output: usize, input: usize) {
+    fn tile<S: Lanes, const O: usize, const V: usize>(&mut self, simd: S, output: usize, starts: [usize; V]) -> usize {
         let mut sums = [[simd.splat(0.0); V]; O];
-        let batch = self.batch;
-        batch.each_row(|x, dy| {
-            let x = &batch.kept[x + input..][..V * S::N];
-            let dy = &batch.kept[dy + output * batch.lanes..][..(O - 1) * batch.lanes + 1];
-            let inputs: [S::V; V] = std::array::from_fn(|v| simd.load(x, v));
-            for (o, sums) in sums.iter_mut().enumerate() {
-                let dy = simd.splat(dy[o * batch.lanes]);
-                for (sum, &input) in sums.iter_mut().zip(&inputs) {
-                    *sum = simd.mul_add(dy, input, *sum);
+        let Batch { kept, lanes, tile_len, images, rows, inputs, outputs, .. } = self.batch;
+        for tile in 0..images.div_ceil(lanes) {
+            let kept = &kept[tile * tile_len..][..tile_len];
+            for lane in 0..lanes.min(images - tile * lanes) {
+                for row in 0..rows {
+                    let x = &kept[self.batch.x + (lane * rows + row) * inputs..][..inputs];
+                    let dy = &kept[self.batch.dy + (row * outputs + output) * lanes + lane..][..(O - 1) * lanes + 1];
+                    let inputs: [S::V; V] = std::array::from_fn(|v| simd.load(&x[starts[v]..], 0));
+                    for (o, sums) in sums.iter_mut().enumerate() {
+                        let dy = simd.splat(dy[o * lanes]);
+                        for (sum, &input) in sums.iter_mut().zip(&inputs) {
+                            *sum = simd.mul_add(dy, input, *sum);
+                        }
+                    }
                 }
             }
-        });
+        }
         for (o, sums) in sums.iter().enumerate() {
-            let row = &mut self.dw[(output - self.outputs.start + o) * batch.inputs + input..][..V * S::N];
-            for (v, &sum) in sums.iter().enumerate() {
-                simd.store(sum, row, v);
+            let row = &mut self.dw[(output - self.outputs.start + o) * inputs..][..inputs];
+            for (&sum, &start) in sums.iter().zip(&starts) {
+                simd.store(sum, &mut row[start..], 0);
+            }
+        }
+        O
+    }
+
+    /// Rows that fill no vector, number by number.
+    fn short_rows(&mut self) {
+        let Batch { kept, lanes, tile_len, x, dy, images, rows, inputs, outputs } = self.batch;
+        self.dw.fill(0.0);
+        for image in 0..images {
+            let (tile, lane) = (&kept[image / lanes * tile_len..], image % lanes);
+            for row in 0..rows {
+                let x = &tile[x + (lane * rows + row) * inputs..][..inputs];
+                for (output, dw) in self.outputs.clone().zip(self.dw.chunks_exact_mut(inputs)) {
+                    let dy = tile[dy + (row * outputs + output) * lanes + lane];
+                    dw.iter_mut().zip(x).for_each(|(dw, x)| *dw += dy * x);
+                }
             }
         }
     }
+}
 
-    /// One input, where all together fill no vector.
-    fn column(&mut self, input: usize) {
-        let lanes = self.batch.lanes;
-        for (row, output) in self.outputs.clone().enumerate() {
-            let mut sum = 0.0;
-            self.batch.each_row(|x, dy| {
-                sum += self.batch.kept[dy + output * lanes] * self.batch.kept[x + input];
-            });
-            self.dw[row * self.batch.inputs + input] = sum;
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::testing::{Machine, Random};
+
+    proptest! {
+        #[test]
+        fn is_the_sum_over_the_batch(
+            [inputs, outputs, rows, images] in [1usize..120, 1usize..22, 1usize..3, 1usize..40],
+            seed in any::<u64>(),
+        ) {
+            let mut random = Random::new(seed);
+            // Small whole numbers: every order of adding gives the same.
+            let mut numbers = |len: usize| -> Vec<f32> { (0..len).map(|_| random.below(9) as f32 - 4.0).collect() };
+            let (x, dy) = (numbers(images * rows * inputs), numbers(images * rows * outputs));
+            let mut expected = vec![0.0; outputs * inputs];
+            for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {
+                for (dw, dy) in expected.chunks_exact_mut(inputs).zip(dy) {
+                    dw.iter_mut().zip(x).for_each(|(dw, x)| *dw += dy * x);
+                }
+            }
+            for (machine, one) in Machine::vectors().flat_map(|machine| [(machine, false), (machine, true)]) {
+                let lanes = if one { 1 } else { machine.lanes() };
+                // What lies between the factors, and in lanes behind the last image, is not to be read.
+                let (x_at, dy_at) = (3, 3 + rows * inputs * lanes + 2);
+                let tile_len = dy_at + rows * outputs * lanes + 1;
+                let mut kept = vec![f32::NAN; images.div_ceil(lanes) * tile_len];
+                for image in 0..images {
+                    let (tile, lane) = (&mut kept[image / lanes * tile_len..][..tile_len], image % lanes);
+                    let x = &x[image * rows * inputs..][..rows * inputs];
+                    tile[x_at + lane * rows * inputs..][..rows * inputs].copy_from_slice(x);
+                    for (i, dy) in dy[image * rows * outputs..][..rows * outputs].iter().enumerate() {
+                        tile[dy_at + i * lanes + lane] = *dy;
+                    }
+                }
+                let batch = Batch { kept: &kept, lanes, tile_len, x: x_at, dy: dy_at, images, rows, inputs, outputs };
+                let mut dw = vec![f32::NAN; outputs * inputs];
+                for (part, dw) in dw.chunks_mut(PART * inputs).enumerate() {
+                    let outputs = part * PART..outputs.min((part + 1) * PART);
+                    machine.run(WeightGrad { batch, outputs, dw });
+                }
+                prop_assert_eq!(&dw, &expected, "{:?}", machine);
+            }
         }
     }
 }

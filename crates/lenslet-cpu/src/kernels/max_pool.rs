@@ -96,21 +96,21 @@ impl Kernel for Backward<'_> {
 }
 
 /// In every lane the winner so far and its number in the window.
-struct Best<V> {
-    value: V,
-    number: V,
+pub(super) struct Best<V> {
+    pub(super) value: V,
+    pub(super) number: V,
 }
 
 impl<V: Copy> Best<V> {
     /// The first value of the window, number 0.
     #[inline(always)]
-    fn new<S: Lanes<V = V>>(simd: S, value: V) -> Self {
+    pub(super) fn new<S: Lanes<V = V>>(simd: S, value: V) -> Self {
         Self { value, number: simd.splat(0.0) }
     }
 
     /// The next value.
     #[inline(always)]
-    fn meets<S: Lanes<V = V>>(&mut self, simd: S, number: usize, x: V) {
+    pub(super) fn meets<S: Lanes<V = V>>(&mut self, simd: S, number: usize, x: V) {
         let this = simd.splat(number as f32);
         self.number = simd.if_less(self.value, x, this, simd.if_equal(x, x, self.number, this));
         self.value = greater(simd, self.value, x);
@@ -228,6 +228,43 @@ fn backward_quarters<S: Lanes>(simd: S, x: &[f32], dy: &[f32], output: Shape, dx
             dx_lower.into_remainder().fill(0.0);
         }
         dx_lines.into_remainder().fill(0.0);
+    }
+}
+
+/// Each gradient to the winner of its 2×2 window, where the convolution before it has kept the winners' numbers: inputs are
+/// the pooled values with the numbers behind them, and the gradient.
+pub(crate) struct ToWinners<'a> {
+    pub(crate) call: Call<'a>,
+}
+
+impl Kernel for ToWinners<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        let Call { inputs, output: dx, shape: image, .. } = self.call;
+        let (dy, shape) = (inputs[1].data, inputs[1].shape);
+        let winners = &inputs[0].data[shape.len() * S::N..];
+        let [line, plane] = [image.dim(2) * S::N, shape.dim(1) * shape.dim(2) * S::N];
+        let maps = winners.chunks_exact(plane).zip(dy.chunks_exact(plane));
+        for ((winners, dy), dx) in maps.zip(dx.chunks_exact_mut(image.dim(1) * line)) {
+            let lines = winners.chunks_exact(shape.dim(2) * S::N).zip(dy.chunks_exact(shape.dim(2) * S::N));
+            let mut dx_lines = dx.chunks_exact_mut(2 * line);
+            for ((winners, dy), dx) in lines.zip(&mut dx_lines) {
+                let (upper, lower) = dx.split_at_mut(line);
+                for i in 0..shape.dim(2) {
+                    let best = Best { value: simd.splat(0.0), number: simd.load(winners, i) };
+                    let dy = simd.load(dy, i);
+                    simd.store(best.share(simd, 0, dy), upper, 2 * i);
+                    simd.store(best.share(simd, 1, dy), upper, 2 * i + 1);
+                    simd.store(best.share(simd, 2, dy), lower, 2 * i);
+                    simd.store(best.share(simd, 3, dy), lower, 2 * i + 1);
+                }
+                upper[2 * shape.dim(2) * S::N..].fill(0.0);
+                lower[2 * shape.dim(2) * S::N..].fill(0.0);
+            }
+            dx_lines.into_remainder().fill(0.0);
+        }
     }
 }
 

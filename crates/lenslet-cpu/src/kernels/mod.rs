@@ -38,6 +38,7 @@ pub(crate) mod reduce;
 pub(crate) mod select;
 pub(crate) mod sliding;
 pub(crate) mod softmax;
+pub(crate) mod stretches;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -43,17 +43,6 @@ pub(crate) fn backward(window: &AxisWindow, size: usize, outputs: usize) -> Vec<
     runs(size, window.stride, 1, |i| taps((0..window.kernel).filter_map(|k| output(i, k))))
 }
 
-/// One entry per position, in order: for the axis along which kernels go row by row.
-pub(crate) fn rows(runs: &[Run], positions: usize) -> Vec<Taps> {
-    let mut rows = vec![Taps::default(); positions];
-    for run in runs {
-        for m in 0..run.count {
-            rows[run.first + m * run.step] = Taps { other: run.taps.other + m * run.other_move, ..run.taps };
-        }
-    }
-    rows
-}
-
 fn taps(mut pairs: impl Iterator<Item = (usize, usize)>) -> Taps {
     let Some((tap, other)) = pairs.next() else { return Taps::default() };
     let mut taps = Taps { count: 1, tap, tap_step: 1, other, other_step: 0 };

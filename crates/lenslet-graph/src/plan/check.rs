@@ -56,8 +56,10 @@ struct Written(Vec<Operand>);
 
 impl Written {
     fn holds(&self, input: &Operand) -> bool {
-        let same = |o: &&Operand| o.place == input.place && o.shape.len() == input.shape.len();
-        matches!(input.place, Place::Parameter(_)) || self.0.iter().any(|o| same(&o))
+        // Some read only a part of what a step has left.
+        let ((kind, begin, end), has) = (range(input), |o: &Operand| range(o));
+        let holds = |o: &Operand| has(o).0 == kind && has(o).1 <= begin && end <= has(o).2;
+        matches!(input.place, Place::Parameter(_)) || self.0.iter().any(holds)
     }
 
     fn add(&mut self, output: Operand) {

@@ -3,7 +3,9 @@
 //! A pass over a large value waits for memory, not for arithmetic, so a step does whatever can be done with a number while
 //! it is in a register. Forward, that is a [`Chain`]: a convolution or dense layer and the activation behind it; batch
 //! normalisation, the sum with a residual, and the activation; such a sum and the activation. In evaluation the
-//! normalisation behind a convolution goes into its weights. Backward, the sum of two gradients is taken by the gradient of
+//! normalisation behind a convolution goes into its weights. A convolution whose windows all lie within the image does max
+//! pooling by 2×2, too: what the backward pass wants of its own values is one number per window, which of the four had won,
+//! or that ReLU's slope was 0 there, and so [`Winners`] stand for both gradients. Backward, the sum of two gradients is taken by the gradient of
 //! the activation that reads it; and the gradient of an activation behind batch normalisation is a [`Slope`], which the
 //! normalisation's own backward steps work out as they go.
 //!
@@ -14,7 +16,9 @@ use std::collections::HashMap;
 
 use crate::ops::Op;
 use crate::ops::binary::Binary;
+use crate::ops::conv2d::Conv2d;
 use crate::ops::map::{Map, MapGrad};
+use crate::window::AxisWindow;
 use crate::{Graph, NodeId};
 
 /// Ops of the forward pass in a row, done by one step that stands in the place of the last.
@@ -27,6 +31,26 @@ pub(super) struct Chain {
     /// What is added behind the normalisation.
     pub(super) residual: Option<NodeId>,
     pub(super) activation: Option<Map>,
+    /// Max pooling by 2×2 behind all that.
+    pub(super) pooling: Option<Pooling>,
+}
+
+/// What a convolution that pools hands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pooling {
+    /// The greatest values alone.
+    Alone,
+    /// And their numbers in the windows.
+    WithWinners,
+}
+
+/// The gradient of a pooling, and of a ReLU before it, made from the winners.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Winners {
+    /// The pooling.
+    pub(super) pool: NodeId,
+    /// The gradient by its output.
+    pub(super) gradient: NodeId,
 }
 
 /// The gradient of an activation behind batch normalisation.
@@ -46,6 +70,8 @@ pub(super) struct Fusions {
     slopes: HashMap<NodeId, Slope>,
     /// The sum of two gradients, by the gradient of an activation that takes it.
     sums: HashMap<NodeId, NodeId>,
+    /// By the node whose value is made from them.
+    winners: HashMap<NodeId, Winners>,
     /// Nodes without a step of their own.
     away: Vec<bool>,
     /// The steps that read each node's value, by their nodes; what is fused away reads nothing.
@@ -53,15 +79,16 @@ pub(super) struct Fusions {
 }
 
 impl Fusions {
-    pub(super) fn new(graph: &Graph, live: &[bool]) -> Self {
+    /// With `pools`, convolutions pool.
+    pub(super) fn new(graph: &Graph, live: &[bool], pools: bool) -> Self {
         let none = vec![false; graph.nodes.len()];
         let readers = readers(graph, live);
-        let mut all =
-            Self { chains: HashMap::new(), slopes: HashMap::new(), sums: HashMap::new(), away: none, readers };
+        let (chains, slopes, sums, winners) = Default::default();
+        let mut all = Self { chains, slopes, sums, winners, away: none, readers };
         let live = || graph.ids().filter(|id| live[id.index()]);
         // First, for what a slope does not read any more may have a single reader left.
         live().for_each(|id| all.find_slope(graph, id));
-        live().for_each(|id| all.find_chain(graph, id));
+        live().for_each(|id| all.find_chain(graph, id, pools));
         all
     }
 
@@ -83,6 +110,11 @@ impl Fusions {
     /// The sum that this gradient of an activation takes.
     pub(super) fn sum(&self, id: NodeId) -> Option<NodeId> {
         self.sums.get(&id).copied()
+    }
+
+    /// What this node's value is made from, if that is winners.
+    pub(super) fn winners(&self, id: NodeId) -> Option<Winners> {
+        self.winners.get(&id).copied()
     }
 
     /// The nodes whose steps read this node's value.
@@ -121,12 +153,12 @@ impl Fusions {
         self.readers[gradient.index()].extend(readers);
     }
 
-    fn find_chain(&mut self, graph: &Graph, id: NodeId) {
+    fn find_chain(&mut self, graph: &Graph, id: NodeId, pools: bool) {
         if self.is_away(id) || self.chains.contains_key(&id) || !graph.node(id).shape().is_batched() {
             return;
         }
         let mut nodes = vec![id];
-        let mut chain = Chain { first: id, norm: None, residual: None, activation: None };
+        let mut chain = Chain { first: id, norm: None, residual: None, activation: None, pooling: None };
         match graph.node(id).op {
             Op::Conv2d(_) => {
                 chain.norm = self.only_reader(id).filter(|&reader| match &graph.node(reader).op {
@@ -151,16 +183,54 @@ impl Fusions {
             }
             _ => return,
         }
-        let reader = self.only_reader(*nodes.last().expect("one at least"));
-        if let Some((reader, &Op::Map(map))) = reader.map(|reader| (reader, &graph.node(reader).op)) {
-            chain.activation = Some(map);
-            nodes.push(reader);
+        if let Some(map) = self.only_reader(*nodes.last().expect("one at least"))
+            && let Op::Map(activation) = graph.node(map).op
+        {
+            chain.activation = Some(activation);
+            nodes.push(map);
+        }
+        if let Op::Conv2d(layer) = &graph.node(id).op
+            && pools
+            && suits_pooling(layer, chain.activation)
+        {
+            let result = *nodes.last().expect("one at least");
+            nodes.extend(self.find_pooling(graph, result, &mut chain));
         }
         let last = nodes.pop().expect("one at least");
         if !nodes.is_empty() {
             nodes.iter().for_each(|node| self.away[node.index()] = true);
             self.chains.insert(last, chain);
         }
+    }
+
+    /// The pooling that reads `result`, alone or with its gradient.
+    fn find_pooling(&mut self, graph: &Graph, result: NodeId, chain: &mut Chain) -> Option<NodeId> {
+        let readers = self.readers(result).to_vec();
+        let reader = |wanted: fn(&Op) -> bool| readers.iter().copied().find(|&reader| wanted(&graph.node(reader).op));
+        let pool = reader(|op| matches!(op, Op::MaxPool2d(_)))?;
+        if !are_quarters(graph, pool) {
+            return None;
+        }
+        let gradient = reader(|op| matches!(op, Op::MaxPool2dGrad(_)));
+        let last = match (gradient, chain.activation, readers.len()) {
+            (None, _, 1) => {
+                chain.pooling = Some(Pooling::Alone);
+                return Some(pool);
+            }
+            (Some(gradient), None, 2) => gradient,
+            // ReLU's gradient must be all that reads the pooling's.
+            (Some(gradient), Some(_), 3) => self.only_reader(gradient).filter(|slope| readers.contains(slope))?,
+            _ => return None,
+        };
+        let gradient = gradient.expect("it was there");
+        if last != gradient {
+            self.away[gradient.index()] = true;
+        }
+        chain.pooling = Some(Pooling::WithWinners);
+        self.winners.insert(last, Winners { pool, gradient: graph.node(gradient).inputs[1] });
+        self.readers[result.index()].retain(|&reader| reader == pool);
+        self.readers[pool.index()].push(last);
+        Some(pool)
     }
 
     /// The one step that reads the node's value.
@@ -189,6 +259,26 @@ impl Fusions {
 fn takes_gradient(graph: &Graph, id: NodeId, gradient: NodeId) -> bool {
     let node = graph.node(id);
     matches!(node.op, Op::MapGrad(_)) && node.inputs[1] == gradient && node.inputs[0] != gradient
+}
+
+/// Whether a convolution may pool: all pixels of a window must meet the same taps, so there is no padding; the activation
+/// is ReLU or none; and a wide 3×3 convolution has faster ways than the one that can pool.
+fn suits_pooling(layer: &Conv2d, activation: Option<Map>) -> bool {
+    let window = layer.window();
+    let padded = [window.height, window.width].iter().any(|axis| axis.before + axis.after > 0);
+    !padded
+        && matches!(activation, None | Some(Map::Relu))
+        && (layer.kernel_size() != [3, 3] || layer.in_channels() < 16)
+}
+
+/// Whether the windows are 2×2, side by side, and whole.
+fn are_quarters(graph: &Graph, pool: NodeId) -> bool {
+    let node = graph.node(pool);
+    let Op::MaxPool2d(layer) = &node.op else { return false };
+    let window = layer.window();
+    let halves = |axis: AxisWindow| (axis.kernel, axis.stride, axis.before, axis.dilation) == (2, 2, 0, 1);
+    let (from, to) = (graph.node(node.inputs[0]).shape(), node.shape());
+    halves(window.height) && halves(window.width) && [1, 2].iter().all(|&axis| 2 * to.dim(axis) <= from.dim(axis))
 }
 
 /// The live nodes that read each node.

@@ -11,10 +11,10 @@
 
 use std::collections::HashMap;
 
-use super::fusion::{Chain, Fusions, Slope};
+use super::fusion::{Chain, Fusions, Pooling, Slope, Winners};
 use super::stages::Stages;
 use super::weight_grad::Way;
-use super::{CHANNEL_BLOCK, Kernel, Move, Options, Pack, WEIGHT_BLOCK, Winograd, lane_block};
+use super::{Kernel, Move, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block};
 use crate::ops::binary::broadcast_strides;
 use crate::ops::concat::Concat;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
@@ -88,7 +88,8 @@ pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
         graph,
         options,
         stages: Stages::new(graph),
-        fusions: Fusions::new(graph, &live),
+        fusions: Fusions::new(graph, &live, options.lanes > 1),
+        pooled: HashMap::new(),
         ready: HashMap::new(),
         recipes: HashMap::new(),
         made_again: HashMap::new(),
@@ -112,6 +113,8 @@ struct Lowering<'a> {
     options: Options,
     stages: Stages,
     fusions: Fusions,
+    /// Pooled values with their winners.
+    pooled: HashMap<NodeId, Handle>,
     /// Weights that were made ready already, by weight and scale, so that a layer that is used twice does it once; and the
     /// numbers of their steps.
     ready: HashMap<(ValueId, Option<ValueId>, Ready), (Handle, usize)>,
@@ -158,6 +161,11 @@ impl Lowering<'_> {
                 self.step(id, Kernel::Map(*map));
                 self.keep_recipe(id, node.inputs[0], Kernel::Map(*map), self.inputs(id));
             }
+            Op::MapGrad(_) | Op::MaxPool2dGrad(_) if self.fusions.winners(id).is_some() => {
+                let Winners { pool, gradient } = self.fusions.winners(id).expect("asked before");
+                let inputs = vec![self.pooled[&pool], self.handle(gradient)];
+                self.step_with(id, Kernel::ToWinners, inputs);
+            }
             Op::MapGrad(MapGrad { map }) => match self.fusions.sum(id) {
                 Some(sum) => {
                     let inputs = [&[self.handle(node.inputs[0])], self.inputs(sum).as_slice()].concat();
@@ -191,7 +199,7 @@ impl Lowering<'_> {
             Op::Statistics(_) => self.step(id, Kernel::WholeStatistics),
 
             Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) => {
-                self.chain(id, Chain { first: id, norm: None, residual: None, activation: None })
+                self.chain(id, Chain { first: id, norm: None, residual: None, activation: None, pooling: None })
             }
             Op::Conv2dInputGrad(Conv2dInputGrad { layer, image }) => {
                 let output = self.graph.node(node.inputs[0]).shape();
@@ -303,13 +311,17 @@ impl Lowering<'_> {
 
     /// The step of the ops that end in `id`.
     fn chain(&mut self, id: NodeId, chain: Chain) {
-        let Chain { first, norm, residual, activation } = chain;
+        let Chain { first, norm, residual, activation, pooling } = chain;
         let mut inputs = self.inputs(first);
         let kernel = match &self.graph.node(first).op {
             Op::Conv2d(layer) => {
-                let ready = self.conv2d_weight(first, layer);
+                let ready = self.conv2d_weight(first, layer, pooling.is_none());
                 inputs = self.conv2d_inputs(id, first, ready, norm);
                 match ready {
+                    Ready::Packed(_) if pooling.is_some() => {
+                        let winners = pooling == Some(Pooling::WithWinners);
+                        return self.pooled(id, Kernel::Conv2dMaxPool { layer: *layer, activation, winners }, inputs);
+                    }
                     Ready::Packed(_) => Kernel::Conv2d { layer: *layer, activation },
                     Ready::Winograd(way) => Kernel::Winograd { way, activation },
                 }
@@ -337,11 +349,22 @@ impl Lowering<'_> {
         self.step_with(id, kernel, inputs);
     }
 
+    /// A convolution's step that hands on pooled values, and perhaps their winners behind them.
+    fn pooled(&mut self, id: NodeId, kernel: Kernel, inputs: Vec<Handle>) {
+        let shape = self.graph.node(id).shape();
+        let maps = if matches!(kernel, Kernel::Conv2dMaxPool { winners: true, .. }) { 2 } else { 1 };
+        let output = self.new_handle(Shape::image(maps * shape.dim(0), shape.dim(1), shape.dim(2)));
+        self.push(id, self.stages.runs(id), true, kernel, inputs, output);
+        self.pooled.insert(id, output);
+        self.lowered.handles[id.index()] = Some(Handle { shape, ..output });
+    }
+
     /// How a convolution's weights are to be made ready.
-    fn conv2d_weight(&self, id: NodeId, layer: &Conv2d) -> Ready {
+    fn conv2d_weight(&self, id: NodeId, layer: &Conv2d, winograd: bool) -> Ready {
         let node = self.graph.node(id);
         let image = self.graph.node(node.inputs[0]).shape();
-        if let Some(way) = self.winograd(layer, image, node.shape(), false) {
+        let way = if winograd { self.winograd(layer, image, node.shape(), false) } else { None };
+        if let Some(way) = way {
             return Ready::Winograd(way);
         }
         let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
@@ -443,7 +466,7 @@ impl Lowering<'_> {
 
     /// Output channels of a group that are packed together.
     fn block(&self, outputs: usize) -> usize {
-        if self.options.lanes == 1 { lane_block(outputs) } else { CHANNEL_BLOCK }
+        if self.options.lanes == 1 { lane_block(outputs) } else { block_width(outputs) }
     }
 
     /// A weight made ready for `reader`, in the stage that first wants it.

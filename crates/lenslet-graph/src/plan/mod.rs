@@ -39,8 +39,13 @@ use crate::{Graph, MAX_RANK, NodeId, Parameter, Role, Shape};
 
 pub use winograd::Winograd;
 
-/// Output channels that a convolution's kernel takes together where images stand in the lanes.
+/// The most output channels that a convolution's kernel takes together where images stand in the lanes.
 pub const CHANNEL_BLOCK: usize = 8;
+
+/// Channels of a block of packed weights: the blocks are as even as can be, so that the last has work for its registers too.
+pub const fn block_width(outputs: usize) -> usize {
+    outputs.div_ceil(outputs.div_ceil(CHANNEL_BLOCK))
+}
 
 /// The same where channels do: so many of one group's output channels fill a vector.
 pub const fn lane_block(outputs: usize) -> usize {
@@ -207,6 +212,18 @@ pub enum Kernel {
         /// What is done to each result.
         activation: Option<Map>,
     },
+    /// The same without padding, and max pooling by 2×2 behind it: the pooled values, and if `winners`, for each its
+    /// winner's number in the window behind all of them.
+    Conv2dMaxPool {
+        /// The convolution.
+        layer: Conv2d,
+        /// What is done to each result: ReLU or nothing.
+        activation: Option<Map>,
+        /// Whether the gradient will ask for winners.
+        winners: bool,
+    },
+    /// Gradient of both max pooling by 2×2 and the activation before it: pooled values with the winners, gradient.
+    ToWinners,
     /// A convolution's gradient by the image: gradient, packed weight.
     Conv2dInputGrad {
         /// The convolution.
@@ -435,6 +452,7 @@ impl fmt::Display for Step {
         let name: String = kernel.chars().take_while(|c| c.is_alphanumeric()).collect();
         let fused = match &self.kernel {
             Kernel::Conv2d { activation: Some(map), .. }
+            | Kernel::Conv2dMaxPool { activation: Some(map), .. }
             | Kernel::Winograd { activation: Some(map), .. }
             | Kernel::Linear { activation: Some(map) }
             | Kernel::BatchNorm { activation: Some(map), .. }
