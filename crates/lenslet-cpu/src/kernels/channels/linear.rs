@@ -89,7 +89,7 @@ impl<'a> Row<'a> {
                 }
             }
         }
-        if inputs % S::N != 0 {
+        if !inputs.is_multiple_of(S::N) {
             let x = simd.load(&self.last, 0);
             for (o, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: a row has N numbers, so N end with it.

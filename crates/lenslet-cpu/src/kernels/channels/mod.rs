@@ -9,6 +9,7 @@
 use crate::simd::{Lanes, MAX_LANES};
 
 pub(crate) mod conv2d;
+mod conv2d_geometry;
 pub(crate) mod conv2d_weight_grad;
 pub(crate) mod linear;
 
