@@ -107,6 +107,11 @@ pub fn bytes(plan: &Plan, threads: usize) -> u64 {
     (numbers + threads * row_len(plan)) as u64 * 4
 }
 
+/// What a plan for batches of this size is usually made with, on this machine.
+pub fn options(batch: usize) -> Options {
+    Options::new(batch, Isa::for_batch(batch).1)
+}
+
 /// Numbers that the step with the greatest need works in, from one cache line to another.
 fn work_len(tables: impl Iterator<Item = Tables>, lanes: usize) -> usize {
     tables.map(|tables| tables.work_len(lanes)).max().unwrap_or(0).next_multiple_of(16)
@@ -129,8 +134,12 @@ fn row_step(len: usize) -> usize {
 impl Executor {
     /// A graph planned for batches of this size, on this machine.
     pub fn for_batch(graph: &Graph, batch: usize, threads: usize) -> Self {
-        let (isa, lanes) = Isa::for_batch(batch);
-        Self::new(Plan::new(graph, Options::new(batch, lanes)), isa, threads)
+        Self::planned(graph, options(batch), threads)
+    }
+
+    /// The same with options of one's own, but for the lanes: those are the machine's.
+    pub fn planned(graph: &Graph, options: Options, threads: usize) -> Self {
+        Self::new(Plan::new(graph, options), Isa::for_batch(options.batch).0, threads)
     }
 
     /// An executor on the best instruction set of this machine, for a pool of `threads`.

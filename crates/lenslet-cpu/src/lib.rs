@@ -13,7 +13,7 @@ mod peak;
 mod simd;
 mod tiles;
 
-pub use executor::{Executor, Feed, Version, bytes};
+pub use executor::{Executor, Feed, Version, bytes, options};
 pub use peak::peak;
 pub use simd::Isa;
 pub use tiles::Pool;

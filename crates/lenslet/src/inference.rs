@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use lenslet_cpu::{Executor, Feed, Pool};
+use lenslet_cpu::{Executor, Feed, Pool, options};
+use lenslet_graph::plan::Options;
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
 use crate::{Error, Weights};
@@ -19,6 +20,7 @@ pub struct Inference {
     graph: Graph,
     classes: usize,
     executors: HashMap<usize, Executor>,
+    winograd: bool,
 }
 
 impl Inference {
@@ -30,7 +32,12 @@ impl Inference {
         let recording = record(network, input, Mode::Eval);
         let output = recording.output?;
         check_classes(recording.graph.node(output).shape(), classes)?;
-        Ok(Self { graph: recording.graph, classes, executors: HashMap::new() })
+        Ok(Self { graph: recording.graph, classes, executors: HashMap::new(), winograd: true })
+    }
+
+    /// Whether convolutions may be done in Winograd's way, as they usually are.
+    pub fn winograd(self, winograd: bool) -> Self {
+        Self { winograd, ..self }
     }
 
     /// The recorded forward pass.
@@ -56,8 +63,9 @@ impl Inference {
         let mut logits = vec![0.0; self.classes];
         for first in (0..images).step_by(BATCH) {
             let batch = BATCH.min(images - first);
+            let options = Options { winograd: self.winograd, ..options(batch) };
             let executor =
-                self.executors.entry(batch).or_insert_with(|| Executor::for_batch(&self.graph, batch, pool.threads()));
+                self.executors.entry(batch).or_insert_with(|| Executor::planned(&self.graph, options, pool.threads()));
             executor.run_version(pool, weights.all(), weights.version(), &From { feed, first }, 0, 0);
             for image in 0..batch {
                 executor.image(&Role::Logits, image, &mut logits);

@@ -50,7 +50,7 @@ impl Model {
     /// Bytes that it takes to answer `images` images, beside these.
     pub fn memory(&self, images: usize) -> u64 {
         let weights = self.weights.all().len() as u64 * 4;
-        weights + rehearsal::plans(self.inference.graph(), images, BATCH, self.pool.threads())
+        weights + rehearsal::plans(self.inference.graph(), images, BATCH, true, self.pool.threads())
     }
 
     /// How good it is on `images`, which must have its input's sizes and its classes.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use lenslet_cpu::{Isa, bytes};
+use lenslet_cpu::{bytes, options};
 use lenslet_data::Split;
 use lenslet_graph::Graph;
 use lenslet_graph::plan::{Options, Plan};
@@ -35,11 +35,12 @@ pub struct Memory {
 impl Memory {
     /// What `trainer` will take for so many images in batches of `batch`.
     pub fn new(trainer: &Trainer, batch: usize, train: usize, test: usize) -> Self {
+        let plans = |graph, images, batch| plans(graph, images, batch, trainer.settings().winograd, trainer.threads());
         Self {
             weights: trainer.weights().all().len() as u64 * 4,
             optimizer: trainer.optimizer_bytes(),
-            training: plans(trainer.graph(), train, batch, trainer.threads()),
-            testing: plans(trainer.inference().graph(), test, BATCH, trainer.threads()),
+            training: plans(trainer.graph(), train, batch),
+            testing: plans(trainer.inference().graph(), test, BATCH),
         }
     }
 
@@ -51,11 +52,10 @@ impl Memory {
 
 /// Bytes of the plans that so many images in batches of `batch` need: one for the whole batches, and one for the rest. What a
 /// batch size needs is kept.
-pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, threads: usize) -> u64 {
+pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, winograd: bool, threads: usize) -> u64 {
     let sizes = BTreeSet::from([batch.min(images), images % batch]);
     let plans = sizes.into_iter().filter(|&size| size > 0);
-    let lanes = |batch| Isa::for_batch(batch).1;
-    plans.map(|batch| bytes(&Plan::new(graph, Options::new(batch, lanes(batch))), threads)).sum()
+    plans.map(|batch| bytes(&Plan::new(graph, Options { winograd, ..options(batch) }), threads)).sum()
 }
 
 /// Steps as they will go.

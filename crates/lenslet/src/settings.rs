@@ -24,6 +24,8 @@ pub struct Settings {
     pub clip: Option<f32>,
     /// Share of each target that is spread over all classes.
     pub label_smoothing: f32,
+    /// Whether convolutions may be done in Winograd's way, which is faster and rounds a little more.
+    pub winograd: bool,
     /// What all randomness follows from.
     pub seed: u64,
 }
@@ -40,6 +42,7 @@ impl Default for Settings {
             warmup: 0.0,
             clip: None,
             label_smoothing: 0.0,
+            winograd: true,
             seed: 0,
         }
     }

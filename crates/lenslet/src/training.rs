@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use lenslet_cpu::{Executor, Feed, Pool};
+use lenslet_cpu::{Executor, Feed, Pool, options};
 use lenslet_data::Split;
 use lenslet_graph::differentiate::differentiate;
+use lenslet_graph::plan::Options;
 use lenslet_graph::record::add_cross_entropy;
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
@@ -152,7 +153,7 @@ impl Trainer {
         let graph = training_graph(network, input, classes, settings.label_smoothing)?;
         let weights = Weights::new(&graph, settings.seed);
         Ok(Self {
-            inference: Inference::new(network, input, classes)?,
+            inference: Inference::new(network, input, classes)?.winograd(settings.winograd),
             optimizer: OptimizerState::new(settings.optimizer, &weights),
             executors: HashMap::new(),
             pool: Pool::new(threads),
@@ -306,8 +307,9 @@ impl Trainer {
 
     /// What runs a batch of this size, planned at its first use.
     pub(crate) fn executor(&mut self, batch: usize) -> &mut Executor {
-        let Self { executors, graph, pool, .. } = self;
-        executors.entry(batch).or_insert_with(|| Executor::for_batch(graph, batch, pool.threads()))
+        let Self { executors, graph, pool, settings, .. } = self;
+        let options = Options { winograd: settings.winograd, ..options(batch) };
+        executors.entry(batch).or_insert_with(|| Executor::planned(graph, options, pool.threads()))
     }
 
     /// The first half of a step: the loss, and gradients that the batch's executor keeps.

@@ -1,10 +1,11 @@
 //! Whole training graphs on the CPU backend against the interpreter in f64: sizes that fill no vector, batches that fill no
-//! tile, dense layers on rows, a shared layer, dropout.
+//! tile, dense layers on rows, a shared layer, dropout, convolutions in Winograd's way.
 
 use std::ops::ControlFlow;
 
-use lenslet::cpu::{Executor, Feed, Pool};
+use lenslet::cpu::{Executor, Feed, Pool, options};
 use lenslet::graph::interpret::interpret;
+use lenslet::graph::plan::{Kernel, Options};
 use lenslet::graph::tensor::Tensor;
 use lenslet::graph::{Mode, Role, graph, record};
 use lenslet::networks::Lesson;
@@ -208,6 +209,61 @@ fn answers_follow_the_weights() {
             assert_eq!(now, answers(&mut new(), &weights));
             assert_eq!(answers(&mut inference, &before), last);
             last = now;
+        }
+    }
+}
+
+/// A network with enough channels for Winograd's way.
+#[derive(Module)]
+struct Wide {
+    first: Conv2d,
+    second: Conv2d,
+    out: Linear,
+}
+
+#[network]
+impl Wide {
+    fn new() -> Self {
+        Self {
+            first: Conv2d::new(24, 32, 3).padding(1),
+            second: Conv2d::new(32, 32, 3).padding(1),
+            out: Linear::infer(10),
+        }
+    }
+
+    fn forward(&self, x: Var) -> Var {
+        let x = self.first.forward(x).relu();
+        self.out.forward(self.second.forward(x).gelu().flatten())
+    }
+}
+
+#[test]
+fn winograds_way_is_the_interpreters_and_the_same_on_any_number_of_threads() {
+    let (image, batch) = (Shape::image(24, 8, 7), 20);
+    let graph = training_graph(&Wide::new(), image, 10, 0.0).expect("the sizes fit");
+    let weights = Weights::new(&graph, 1);
+    let data = batch_of(batch, image, 10, 1);
+    let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), 0, 0);
+    let run = |threads, winograd| {
+        let mut pool = Pool::new(threads);
+        let mut executor = Executor::planned(&graph, Options { winograd, ..options(batch) }, threads);
+        executor.run(&mut pool, weights.all(), &data, 0, 0);
+        executor
+    };
+    let (one, two, without) = (run(1, true), run(2, true), run(2, false));
+    let convolutions = |executor: &Executor| {
+        executor.plan().steps().filter(|step| matches!(step.kernel, Kernel::Winograd { .. })).count()
+    };
+    assert_eq!([&one, &without].map(convolutions), [3, 0], "two forward, and one gradient by the image");
+    for (role, node) in graph.outputs.iter().filter(|(role, _)| matches!(role, Role::Loss | Role::Gradient(_))) {
+        assert_eq!(one.whole(role), two.whole(role), "{role:?}");
+        let theirs = values[node.index()].data();
+        let largest = theirs.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+        for (name, executor) in [("Winograd", &one), ("direct", &without)] {
+            for (ours, theirs) in executor.whole(role).expect("a whole output").iter().zip(theirs) {
+                let error = (f64::from(*ours) - theirs).abs() / largest;
+                assert!(error < 2e-5, "{name}, {role:?}: {ours}, reference {theirs}");
+            }
         }
     }
 }

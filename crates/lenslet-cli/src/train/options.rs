@@ -63,6 +63,9 @@ pub(crate) struct Train {
     /// Share of each target that is spread over all classes.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
     label_smoothing: f32,
+    /// Convolutions by sums of products alone, not in Winograd's way: slower, with smaller rounding errors.
+    #[arg(long)]
+    no_winograd: bool,
     /// Number that all chance follows from: the same seed gives the same weights, on any number of threads.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -126,6 +129,7 @@ impl Train {
             warmup: self.warmup,
             clip: self.clip,
             label_smoothing: self.label_smoothing,
+            winograd: !self.no_winograd,
             seed: self.seed,
         };
         settings.check()?;
@@ -177,7 +181,9 @@ pub(super) const NOT_GIVEN: &str = "not given";
 /// The settings, each under the flag that sets it.
 pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String)> {
     // No setting is left out: a new one wants a line here.
-    let &Settings { epochs, batch, optimizer, rate, schedule, warmup, clip, label_smoothing, seed } = settings;
+    let &Settings { epochs, batch, optimizer, rate, schedule, warmup, clip, label_smoothing, winograd, seed } =
+        settings;
+    let given = |is_given: bool| if is_given { "given" } else { NOT_GIVEN }.to_owned();
     let (optimizer, momentum, nesterov, decay) = match optimizer {
         Optimizer::Sgd { momentum, nesterov, weight_decay } => ("sgd", momentum, nesterov, weight_decay),
         Optimizer::Adam { weight_decay, .. } => ("adam", 0.0, false, weight_decay),
@@ -190,12 +196,13 @@ pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String
         ("batch", batch.to_string()),
         ("lr", format!("{rate:?}")),
         ("momentum", momentum.to_string()),
-        ("nesterov", if nesterov { "given" } else { NOT_GIVEN }.to_owned()),
+        ("nesterov", given(nesterov)),
         ("weight-decay", decay.to_string()),
         ("schedule", schedule.to_string()),
         ("warmup", warmup.to_string()),
         ("clip", clip.map_or_else(|| NOT_GIVEN.to_owned(), |clip| clip.to_string())),
         ("label-smoothing", label_smoothing.to_string()),
+        ("no-winograd", given(!winograd)),
         ("seed", seed.to_string()),
     ]
 }
@@ -219,6 +226,9 @@ pub(crate) fn describe(settings: &Settings) -> String {
     optional(settings.warmup, "warm-up of epochs:");
     optional(settings.clip.unwrap_or(0.0), "gradients clipped at");
     optional(settings.label_smoothing, "label smoothing");
+    if !settings.winograd {
+        parts.push("without Winograd".to_owned());
+    }
     parts.push(format!("seed {}", settings.seed));
     parts.join(", ")
 }

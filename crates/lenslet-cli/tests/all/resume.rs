@@ -67,6 +67,7 @@ fn flags_that_contradict_the_run_are_refused() {
         (&["--seed", "4"], "--seed is 4, but the run was begun with 3", "seed"),
         (&["--clip", "2"], "--clip is 2, but the run was begun with 1", "clip"),
         (&["--nesterov"], "--nesterov is given, but the run was begun without it", "nesterov"),
+        (&["--no-winograd"], "--no-winograd is given, but the run was begun without it", "no-winograd"),
         (&["--optimizer", "adam"], "--optimizer is adam, but the run was begun with sgd", "optimizer"),
         (&["--model", "resnet20"], "--model is resnet20, but the run was begun with lesson", "model"),
     ];

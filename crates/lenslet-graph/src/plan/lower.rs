@@ -493,7 +493,7 @@ impl Lowering<'_> {
 
     fn winograd(&self, layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Winograd> {
         let Options { batch, lanes, winograd } = self.options;
-        let way = || Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes), lanes);
+        let way = || Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes));
         (winograd && lanes > 1).then(way).flatten()
     }
 

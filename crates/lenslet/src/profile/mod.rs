@@ -172,7 +172,7 @@ impl Bench {
             Work::Training(trainer) => Memory::new(trainer, self.batch, self.batch, 0).total(),
             Work::Inference(work) => {
                 let weights = work.weights.all().len() as u64 * 4;
-                weights + plans(work.inference.graph(), self.batch, self.batch, work.pool.threads())
+                weights + plans(work.inference.graph(), self.batch, self.batch, true, work.pool.threads())
             }
         };
         images + step

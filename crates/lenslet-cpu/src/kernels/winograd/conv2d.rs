@@ -18,52 +18,22 @@
 //! no processor foresees: what the next transforms will touch is fetched a little at a time between the products (measured:
 //! a fifth of the time for 64 channels at 32×32).
 
-use lenslet_graph::Shape;
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::plan::{CHANNEL_BLOCK as BLOCK, Winograd as Way};
 
-use super::transform::{Winograd, gather, spread};
+pub(crate) use super::maps::Geometry;
+use super::maps::{Patch, Places, Results, fetch_x, fetch_y};
+use super::transform::{Winograd, gather_to, spread_to};
 use crate::kernels::map;
 use crate::simd::{Kernel, Lanes};
 
 /// Positions that are treated together.
-const POSITIONS: usize = 4;
-
-/// A convolution worked out for one layer and size.
-#[derive(Clone, Debug)]
-pub(crate) struct Geometry {
-    way: Way,
-    /// Rows and columns of the map that is read, and of the one that is written.
-    x: [usize; 2],
-    y: [usize; 2],
-    /// Positions of a row of tiles, and of all.
-    columns: usize,
-    positions: usize,
-}
+pub(super) const POSITIONS: usize = 4;
 
 impl Geometry {
-    /// From `x` to `y`, both C×H×W.
-    pub(crate) fn new(way: Way, x: Shape, y: Shape) -> Self {
-        let columns = y.dim(2).div_ceil(way.tile);
-        let positions = y.dim(1).div_ceil(way.tile) * columns;
-        Self { way, x: [x.dim(1), x.dim(2)], y: [y.dim(1), y.dim(2)], columns, positions }
-    }
-
     /// Numbers to work in: a block's transformed tiles, and the products of a block of output channels.
     pub(crate) fn work_len(&self, lanes: usize) -> usize {
         self.way.places() * (place_len(self.way.inner) + place_len(BLOCK)) * lanes
-    }
-
-    /// Row and column of a position's first result.
-    fn cell(&self, position: usize) -> [usize; 2] {
-        [position / self.columns * self.way.tile, position % self.columns * self.way.tile]
-    }
-
-    /// Row and column of the first value that the position's results see; negative in padding.
-    fn corner(&self, position: usize) -> [isize; 2] {
-        let [row, column] = self.cell(position);
-        let [above, left] = self.way.before;
-        [row as isize - above as isize, column as isize - left as isize]
     }
 }
 
@@ -126,10 +96,10 @@ impl Convolve<'_> {
             let count = POSITIONS.min(g.positions - first);
             for (channel, x) in self.x.chunks_exact(x_len).enumerate() {
                 for t in 0..count {
-                    let tile = spread(simd, &Winograd::<N, M, R>::IMAGE, &load(simd, g, x, g.corner(first + t)));
-                    for (place, &value) in tile.as_flattened().iter().enumerate() {
-                        simd.store(value, v, place * place_len(inner) + channel * count + t);
-                    }
+                    let x = Patch::<N>::new(g, x, g.corner(first + t));
+                    let mut v =
+                        Places { data: &mut v[(channel * count + t) * S::N..], side: N, step: place_len(inner) };
+                    spread_to(simd, &Winograd::<N, M, R>::IMAGE, &x, &mut v);
                 }
             }
             for (block, weight) in self.weight.chunks_exact(N * N * inner * BLOCK).enumerate() {
@@ -144,110 +114,15 @@ impl Convolve<'_> {
                 for (o, y) in self.y.chunks_exact_mut(y_len).skip(block * BLOCK).take(BLOCK).enumerate() {
                     let bias = simd.splat(if self.bias.is_empty() { 0.0 } else { self.bias[block * BLOCK + o] });
                     for t in 0..count {
-                        let mut tile = [[bias; N]; N];
-                        for (place, value) in tile.as_flattened_mut().iter_mut().enumerate() {
-                            *value = simd.load(m, place * place_len(BLOCK) + o * count + t);
-                        }
-                        let mut tile = gather(simd, &Winograd::<N, M, R>::RESULT, &tile);
-                        for value in tile.as_flattened_mut() {
-                            *value = simd.add(*value, bias);
-                            if let Some(map) = early {
-                                *value = map::apply(simd, map, *value);
-                            }
-                        }
-                        store(simd, g, &tile, y, g.cell(first + t));
+                        let m = Places { data: &mut m[(o * count + t) * S::N..], side: N, step: place_len(BLOCK) };
+                        let mut y = Results { y, width: g.y[1], cell: g.cell(first + t), bias, activation: early };
+                        gather_to(simd, &Winograd::<N, M, R>::RESULT, &m, &mut y);
                     }
                 }
             }
         }
         if let Some(map) = late {
             map::in_place(simd, map, self.y);
-        }
-    }
-}
-
-/// An N×N tile of a map; what lies outside of it is 0.
-#[inline(always)]
-fn load<S: Lanes, const N: usize>(simd: S, g: &Geometry, x: &[f32], corner: [isize; 2]) -> [[S::V; N]; N] {
-    let mut tile = [[simd.splat(0.0); N]; N];
-    let [height, width] = g.x;
-    for (i, row) in tile.iter_mut().enumerate() {
-        let at = corner[0] + i as isize;
-        if at < 0 || at as usize >= height {
-            continue;
-        }
-        let x = &x[at as usize * width * S::N..][..width * S::N];
-        if corner[1] >= 0 && corner[1] as usize + N <= width {
-            let x = &x[corner[1] as usize * S::N..][..N * S::N];
-            for (j, value) in row.iter_mut().enumerate() {
-                *value = simd.load(x, j);
-            }
-            continue;
-        }
-        for (j, value) in row.iter_mut().enumerate() {
-            let at = corner[1] + j as isize;
-            if at >= 0 && (at as usize) < width {
-                *value = simd.load(x, at as usize);
-            }
-        }
-    }
-    tile
-}
-
-/// Writes an M×M tile of a map, as far as it lies within.
-#[inline(always)]
-fn store<S: Lanes, const M: usize>(simd: S, g: &Geometry, tile: &[[S::V; M]; M], y: &mut [f32], cell: [usize; 2]) {
-    let [height, width] = g.y;
-    for (i, row) in tile.iter().enumerate().take(height - cell[0]) {
-        let y = &mut y[((cell[0] + i) * width + cell[1]) * S::N..][..M.min(width - cell[1]) * S::N];
-        for (j, &value) in row.iter().enumerate() {
-            if j * S::N < y.len() {
-                simd.store(value, y, j);
-            }
-        }
-    }
-}
-
-/// Fetches the rows of this number, out of N for each inner channel, under the tiles of a block of positions.
-#[inline(always)]
-fn fetch_x<S: Lanes, const N: usize>(simd: S, g: &Geometry, x: &[f32], first: usize, rows: std::ops::Range<usize>) {
-    if first >= g.positions {
-        return;
-    }
-    let [height, width] = g.x;
-    let [top, left] = g.corner(first);
-    let vectors = POSITIONS.min(g.positions - first) * g.way.tile + g.way.kernel - 1;
-    for row in rows {
-        let (channel, at) = (row / N, top + (row % N) as isize);
-        if channel < g.way.inner && at >= 0 && (at as usize) < height {
-            let at = ((channel * height + at as usize) * width) as isize + left;
-            for j in 0..vectors as isize {
-                simd.fetch(x.as_ptr().wrapping_offset((at + j) * S::N as isize));
-            }
-        }
-    }
-}
-
-/// Fetches, with the place's product, one row of one output channel of the block under each position's results.
-#[inline(always)]
-fn fetch_y<S: Lanes, const M: usize>(
-    simd: S,
-    g: &Geometry,
-    y: &[f32],
-    positions: std::ops::Range<usize>,
-    block: usize,
-    place: usize,
-) {
-    let channel = block * BLOCK + place / M;
-    if place >= BLOCK * M || channel >= g.way.outputs {
-        return;
-    }
-    let [height, width] = g.y;
-    for position in positions {
-        let [row, column] = g.cell(position);
-        let at = (channel * height + row + place % M) * width + column;
-        for j in 0..M {
-            simd.fetch(y.as_ptr().wrapping_add((at + j) * S::N));
         }
     }
 }

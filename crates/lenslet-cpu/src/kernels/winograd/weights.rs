@@ -47,6 +47,7 @@ impl Transform<'_> {
     #[inline(always)]
     fn all<S: Lanes, const N: usize, const M: usize, const R: usize>(self, simd: S) {
         let place_len = self.way.inner * BLOCK;
+        assert_eq!(self.packed.len(), N * N * place_len);
         for first in (0..place_len).step_by(S::N) {
             let lanes = S::N.min(place_len - first);
             let kernels = self.gather::<S, R>(simd, first, lanes);
@@ -76,9 +77,12 @@ impl Transform<'_> {
             }
             let kernel = if gradient { c * outputs + o } else { o * inner + c };
             let kernel = &self.weight[kernel * taps..][..taps];
-            for (tap, number) in numbers.as_flattened_mut().iter_mut().enumerate() {
-                number[lane] = kernel[if gradient { taps - 1 - tap } else { tap }];
+            for (number, &tap) in numbers.as_flattened_mut().iter_mut().zip(kernel) {
+                number[lane] = tap;
             }
+        }
+        if gradient {
+            numbers.as_flattened_mut().reverse();
         }
         let mut kernels = [[simd.splat(0.0); R]; R];
         for (kernel, numbers) in kernels.as_flattened_mut().iter_mut().zip(numbers.as_flattened()) {
