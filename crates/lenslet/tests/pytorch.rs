@@ -152,7 +152,7 @@ fn airbench94_has_the_gradients_of_pytorch() {
 fn formula(count: usize, salt: u64) -> Vec<f32> {
     let number = |position: u64| {
         let bits = (position + salt * 1_000_003) * 2_654_435_761 % (1 << 32);
-        let bits = (bits ^ bits >> 15) * 2_246_822_519 % (1 << 32) >> 8;
+        let bits = ((bits ^ (bits >> 15)) * 2_246_822_519 % (1 << 32)) >> 8;
         bits as f32 / (1 << 23) as f32 - 1.0
     };
     (0..count as u64).map(number).collect()

@@ -12,17 +12,16 @@
 use std::collections::HashMap;
 
 use super::fusion::{Chain, Fusions, Pooling, Slope, Winners};
+use super::moves::moves;
 use super::stages::Stages;
 use super::weight_grad::Way;
-use super::{Kernel, Move, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block};
-use crate::ops::binary::broadcast_strides;
-use crate::ops::concat::Concat;
+use super::{Kernel, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block};
+use crate::ops::Op;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use crate::ops::custom::{Custom, CustomGrad};
 use crate::ops::leaf::{Constant, Input, ParameterValue};
 use crate::ops::map::{Map, MapGrad};
-use crate::ops::{self, Op};
-use crate::{Graph, MAX_RANK, NodeId, Shape};
+use crate::{Graph, NodeId, Shape};
 
 /// A value's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -309,7 +308,7 @@ impl Lowering<'_> {
         self.lowered.handles[id.index()] = Some(output);
     }
 
-    /// The step of the ops that end in `id`.
+    /// The step of the ops that end in `id`. It goes by the name of the first.
     fn chain(&mut self, id: NodeId, chain: Chain) {
         let Chain { first, norm, residual, activation, pooling } = chain;
         let mut inputs = self.inputs(first);
@@ -320,7 +319,8 @@ impl Lowering<'_> {
                 match ready {
                     Ready::Packed(_) if pooling.is_some() => {
                         let winners = pooling == Some(Pooling::WithWinners);
-                        return self.pooled(id, Kernel::Conv2dMaxPool { layer: *layer, activation, winners }, inputs);
+                        let kernel = Kernel::Conv2dMaxPool { layer: *layer, activation, winners };
+                        return self.pooled(id, first, kernel, inputs);
                     }
                     Ready::Packed(_) => Kernel::Conv2d { layer: *layer, activation },
                     Ready::Winograd(way) => Kernel::Winograd { way, activation },
@@ -347,14 +347,15 @@ impl Lowering<'_> {
             self.keep_recipe(id, self.graph.node(first).inputs[0], kernel.clone(), inputs.clone());
         }
         self.step_with(id, kernel, inputs);
+        self.lowered.steps.last_mut().expect("it was just made").node = first;
     }
 
     /// A convolution's step that hands on pooled values, and perhaps their winners behind them.
-    fn pooled(&mut self, id: NodeId, kernel: Kernel, inputs: Vec<Handle>) {
+    fn pooled(&mut self, id: NodeId, first: NodeId, kernel: Kernel, inputs: Vec<Handle>) {
         let shape = self.graph.node(id).shape();
         let maps = if matches!(kernel, Kernel::Conv2dMaxPool { winners: true, .. }) { 2 } else { 1 };
         let output = self.new_handle(Shape::image(maps * shape.dim(0), shape.dim(1), shape.dim(2)));
-        self.push(id, self.stages.runs(id), true, kernel, inputs, output);
+        self.push(first, self.stages.runs(id), true, kernel, inputs, output);
         self.pooled.insert(id, output);
         self.lowered.handles[id.index()] = Some(Handle { shape, ..output });
     }
@@ -522,61 +523,4 @@ impl Lowering<'_> {
 
 fn matrix(shape: Shape) -> [usize; 2] {
     [shape.dim(0), shape.dim(1)]
-}
-
-/// The copies that make the value of an op that only moves data, and what fills the rest.
-fn moves(graph: &Graph, id: NodeId) -> (Option<f32>, Vec<Move>) {
-    let node = graph.node(id);
-    let input = graph.node(node.inputs[0]).shape();
-    let output = node.shape();
-    match &node.op {
-        Op::Expand(_) => {
-            let from_strides = broadcast_strides(input, output);
-            (None, vec![Move { from_strides, ..block(0, output, output, output) }])
-        }
-        Op::Slice(ops::slice::Slice { axis, start, .. }) => {
-            let from = start * input.strides()[*axis];
-            (None, vec![Move { from, ..block(0, output, input, output) }])
-        }
-        Op::Pad(pad) => {
-            let to = output.strides().iter().zip(pad.before).map(|(stride, before)| stride * before).sum();
-            (Some(pad.value), vec![Move { to, ..block(0, input, input, output) }])
-        }
-        Op::Permute(permute) => {
-            let strides = input.strides();
-            let mut from_strides = [0; MAX_RANK];
-            for (axis, from) in from_strides.iter_mut().enumerate().take(output.rank()) {
-                *from = strides[permute.order[axis]];
-            }
-            (None, vec![Move { from_strides, ..block(0, output, output, output) }])
-        }
-        Op::Concat(Concat { axis }) => {
-            let mut at = 0;
-            let part = |(number, &part): (usize, &NodeId)| {
-                let shape = graph.node(part).shape();
-                let to = at * output.strides()[*axis];
-                at += shape.dim(*axis);
-                Move { to, ..block(number, shape, shape, output) }
-            };
-            (None, node.inputs.iter().enumerate().map(part).collect())
-        }
-        op => unreachable!("{op:?} does more than move data"),
-    }
-}
-
-/// A copy of all of `sizes`, in the order of `from`'s and `to`'s rows.
-fn block(input: usize, sizes: Shape, from: Shape, to: Shape) -> Move {
-    let padded = |values: &[usize], rest| {
-        let mut all = [rest; MAX_RANK];
-        all[..values.len()].copy_from_slice(values);
-        all
-    };
-    Move {
-        input,
-        sizes: padded(sizes.dims(), 1),
-        from: 0,
-        from_strides: padded(&from.strides(), 0),
-        to: 0,
-        to_strides: padded(&to.strides(), 0),
-    }
 }

@@ -20,6 +20,7 @@ pub mod check;
 mod fusion;
 mod lower;
 mod memory;
+mod moves;
 mod stages;
 mod weight_grad;
 mod winograd;

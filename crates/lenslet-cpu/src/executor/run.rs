@@ -1,0 +1,360 @@
+//! One run of a plan: what a thread does for a slot's tiles, and for a part of a whole step.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use lenslet_graph::plan::{CHANNEL_BLOCK, Kernel, Move, Operand, Place, Plan, Step, WEIGHT_BLOCK};
+
+use super::calls::{Runner, with_call};
+use super::tables::Tables;
+use super::{Feed, SUM_PART, Stage, Task, row_step};
+use crate::kernels::{self, Call, Input, Tile};
+use crate::kernels::{
+    channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, linear_weight_grad, pack, winograd,
+};
+use crate::memory::{At, Views};
+use crate::simd::Isa;
+use crate::tiles::Pool;
+
+/// The most inputs of a step whose kernel takes them all at once.
+const MOST_INPUTS: usize = 16;
+
+/// Multiply-adds of a convolution from which on threads share one image: some 10 µs.
+const SHARED_WORK: usize = 1 << 19;
+
+/// One run of the plan, shared by the threads.
+pub(super) struct Run<'a> {
+    pub(super) isa: Isa,
+    pub(super) timed: bool,
+    pub(super) plan: &'a Plan,
+    pub(super) rows: &'a [std::sync::Mutex<Vec<f32>>],
+    pub(super) views: Views<'a>,
+    pub(super) feed: &'a dyn Feed,
+    pub(super) seed: u64,
+    pub(super) step: u32,
+}
+
+impl Run<'_> {
+    /// Does a piece of a task's work, and adds its time to the task's if that is asked for.
+    pub(super) fn timing(&self, task: &Task, work: impl FnOnce()) {
+        if !self.timed {
+            return work();
+        }
+        let begin = Instant::now();
+        work();
+        task.spent.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The stage's tile work for all tiles of one slot.
+    pub(super) fn slot(&self, stage: &Stage, slot: usize, thread: usize) {
+        let at = At { tile: 0, slot, thread };
+        for sum in &stage.sums {
+            // SAFETY: the plan was checked; a slot is one thread's.
+            unsafe { self.views.output(sum, at) }.fill(0.0);
+        }
+        for tile in self.plan.slot_tiles(slot) {
+            let at = At { tile, ..at };
+            for task in &stage.tile {
+                self.timing(task, || self.tile(task, at));
+            }
+        }
+    }
+
+    /// The stage's tile work where all of it is one image: threads share the steps that are long enough.
+    pub(super) fn one_image(&self, stage: &Stage, pool: &mut Pool) {
+        let at = At::default();
+        for sum in &stage.sums {
+            // SAFETY: the plan was checked; there is one slot.
+            unsafe { self.views.output(sum, at) }.fill(0.0);
+        }
+        let threads = pool.threads();
+        for task in &stage.tile {
+            match &task.tables {
+                Tables::ChannelsCorrelate(geometry) if geometry.work() >= SHARED_WORK && threads > 1 => {
+                    let blocks = geometry.blocks();
+                    let units = blocks.min(2 * threads);
+                    let unit = |unit: usize, thread: usize| {
+                        let blocks = unit * blocks / units..(unit + 1) * blocks / units;
+                        self.timing(task, || self.channels_correlate(&task.step, geometry, blocks, at, thread));
+                    };
+                    pool.run(units, &unit);
+                }
+                _ => self.timing(task, || self.tile(task, at)),
+            }
+        }
+    }
+
+    fn tile_of(&self, tile: usize) -> Tile {
+        let options = self.plan.options;
+        let first = tile * options.lanes;
+        Tile { first, images: self.plan.images(tile), batch: options.batch, seed: self.seed, step: self.step }
+    }
+
+    /// One step on one tile.
+    fn tile(&self, task: &Task, at: At) {
+        let step = &task.step;
+        // SAFETY: the plan was checked; a tile, its slot and this thread's scratch are this thread's, and the slices end
+        // with the step.
+        let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
+        let tile = self.tile_of(at.tile);
+        match (&step.kernel, &task.tables) {
+            (Kernel::Feed { input }, _) => self.load(*input, tile, at.thread, output),
+            (Kernel::ToRows, _) => self.isa.run(kernels::feed::ToRows { lanes: inputs[0].data, rows: output }),
+            (kernel, Tables::Correlate(geometry)) => {
+                let activation = match kernel {
+                    Kernel::Conv2d { activation, .. } | Kernel::Conv2dMaxPool { activation, .. } => *activation,
+                    Kernel::Linear { activation } => *activation,
+                    _ => None,
+                };
+                // SAFETY: the thread's own, until the step ends.
+                let work = unsafe { self.views.work(at.thread) };
+                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+                let (x, weight) = (inputs[0].data, inputs[1].data);
+                let (y, winners) = output.split_at_mut(geometry.y_len() * self.isa.lanes());
+                self.isa.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
+            }
+            (Kernel::Winograd { activation, .. }, Tables::Winograd { geometry, .. }) => {
+                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+                // SAFETY: the thread's own block, taken once in this step.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(winograd::conv2d::Convolve { geometry, x, weight, bias, activation, y: output, work });
+            }
+            (Kernel::Conv2dWeightGrad { .. }, Tables::WeightGrad(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
+            }
+            (Kernel::Conv2d { .. } | Kernel::Conv2dInputGrad { .. }, Tables::ChannelsCorrelate(geometry)) => {
+                self.channels_correlate(step, geometry, 0..geometry.blocks(), at, at.thread);
+            }
+            (Kernel::Conv2dWeightGrad { .. }, Tables::ChannelsWeightGrad(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                // SAFETY: the thread's own.
+                let work = unsafe { self.views.work(at.thread) };
+                let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output, work };
+                self.isa.at_most(geometry.block).run(kernel);
+            }
+            (Kernel::Linear { activation }, Tables::None) => {
+                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+                let inputs = step.inputs[1].shape.dim(1);
+                self.isa.run(channels::linear::Forward { inputs, x, weight, bias, activation, y: output });
+            }
+            (Kernel::LinearInputGrad, _) => {
+                let (dy, weight, inputs) = (inputs[0].data, inputs[1].data, step.inputs[1].shape.dim(1));
+                self.isa.run(channels::linear::Backward { inputs, dy, weight, dx: output });
+            }
+            (Kernel::Rearrange { fill, moves }, _) => self.rearrange(step, *fill, moves, at, self.on_tiles()),
+            (Kernel::Conv2dWeightGradRows { .. }, Tables::WeightGradRows(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                // SAFETY: this thread's own, for this step.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(conv2d_weight_grad_rows::WeightGrad { geometry, x, dy, work, dw: output });
+            }
+            (Kernel::Conv2dWeightGradRows { .. }, Tables::WeightGradWinograd(geometry)) => {
+                let (x, dy) = (inputs[0].data, inputs[1].data);
+                // SAFETY: this thread's own, for this step.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(winograd::weight_grad::WeightGrad { geometry, x, dy, work, dw: output });
+            }
+            (kernel, _) => {
+                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
+                with_call(kernel, call, self.on_tiles());
+            }
+        }
+    }
+
+    /// Some blocks of a convolution's output channels, on a tile of one image, by the thread `worker`.
+    fn channels_correlate(
+        &self,
+        step: &Step,
+        geometry: &channels::conv2d::Geometry,
+        blocks: Range<usize>,
+        at: At,
+        worker: usize,
+    ) {
+        let channels = geometry.channels(blocks.clone());
+        let plane = step.output.shape.dim(1) * step.output.shape.dim(2);
+        // SAFETY: the plan was checked; blocks write to channels of their own, and the worker works in its own block.
+        let (inputs, y, work) = unsafe {
+            let y = self.part(step, channels.start * plane, channels.len() * plane, at);
+            (self.inputs(step, at), y, self.views.work(worker))
+        };
+        let (x, weight) = (inputs[0].data, inputs[1].data);
+        let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+        let activation = match step.kernel {
+            Kernel::Conv2d { activation, .. } => activation,
+            _ => None,
+        };
+        let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, work };
+        self.isa.at_most(geometry.block).run(kernel);
+    }
+
+    /// How tiles run.
+    fn on_tiles(&self) -> Runner {
+        if self.plan.options.lanes == 1 { Runner::OneLane(self.isa) } else { Runner::Vectors(self.isa) }
+    }
+
+    /// Copies one input after the other, of which there may be any number.
+    fn rearrange(&self, step: &Step, fill: Option<f32>, moves: &[Move], at: At, runner: Runner) {
+        // SAFETY: the plan was checked, and `at` is the caller's own.
+        let output = unsafe { self.views.output(&step.output, at) };
+        if let Some(value) = fill {
+            output.fill(value);
+        }
+        for copy in moves {
+            // SAFETY: as above.
+            let input = unsafe { self.views.input(&step.inputs[copy.input], at) };
+            runner.run(kernels::rearrange::Rearrange { copy, input, output });
+        }
+    }
+
+    /// The step's inputs; steps with more are done piece by piece.
+    ///
+    /// # Safety
+    /// As for [`Views::output`].
+    unsafe fn inputs(&self, step: &Step, at: At) -> [Input<'_>; MOST_INPUTS] {
+        let none = Input { data: &[], shape: lenslet_graph::Shape::scalar(false) };
+        let mut inputs = [none; MOST_INPUTS];
+        for (input, operand) in inputs.iter_mut().zip(&step.inputs) {
+            // SAFETY: the caller's promise.
+            *input = unsafe { self.views.input(operand, at) };
+        }
+        inputs
+    }
+
+    /// Images or labels into the lanes; empty lanes repeat the last image, so that nothing in them is out of the ordinary.
+    fn load(&self, input: usize, tile: Tile, thread: usize, lanes: &mut [f32]) {
+        if self.plan.options.lanes == 1 {
+            return self.feed.fill(input, tile.first, lanes);
+        }
+        let len = self.plan.inputs[input].len();
+        // Never contended: a thread locks its own.
+        let mut rows = self.rows[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let step = row_step(len);
+        for lane in 0..tile.images {
+            self.feed.fill(input, tile.first + lane, &mut rows[lane * step..][..len]);
+        }
+        let last = (tile.images - 1) * step;
+        for lane in tile.images..self.plan.options.lanes {
+            rows.copy_within(last..last + len, lane * step);
+        }
+        self.isa.run(kernels::feed::FromRows { rows: &rows, step, lanes });
+    }
+
+    /// One part of a step on whole values.
+    pub(super) fn whole(&self, task: &Task, part: usize) {
+        let step = &task.step;
+        let at = At::default();
+        match &step.kernel {
+            Kernel::Pack(pack) => {
+                let len = pack::block_len(pack);
+                // SAFETY: the plan was checked; parts write to blocks of their own.
+                let (weight, packed) =
+                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
+                let block = pack::Block { pack, part, weight: weight.data, packed: &mut *packed };
+                self.isa.at_most(pack.block).run(block);
+                if let Some(scale) = step.inputs.get(1) {
+                    // SAFETY: the plan was checked.
+                    pack::scale(pack.outputs, pack.block, part, unsafe { self.views.input(scale, at) }.data, packed);
+                }
+            }
+            Kernel::WinogradWeights(way) => {
+                let len = winograd::weights::part_len(way);
+                // SAFETY: as for packed weights.
+                let (weight, packed) =
+                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
+                self.isa.run(winograd::weights::Transform { way, part, weight: weight.data, packed: &mut *packed });
+                if let Some(scale) = step.inputs.get(1) {
+                    // SAFETY: the plan was checked.
+                    pack::scale(way.outputs, CHANNEL_BLOCK, part, unsafe { self.views.input(scale, at) }.data, packed);
+                }
+            }
+            Kernel::SumSlots { mean } => {
+                let from = part * SUM_PART;
+                let len = SUM_PART.min(step.output.shape.len() - from);
+                let divisor = if *mean { self.plan.options.batch as f32 } else { 1.0 };
+                // SAFETY: the plan was checked; parts write to ranges of their own.
+                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len, at)) };
+                kernels::batch::sum_slots(slots, divisor, from..from + len, output);
+            }
+            Kernel::SumWeightSlots => {
+                let [outputs, channels] = [step.output.shape.dim(0), step.output.shape.dim(1)];
+                let row = step.output.shape.len() / outputs;
+                let from = part * WEIGHT_BLOCK;
+                let len = WEIGHT_BLOCK.min(outputs - from) * row;
+                // SAFETY: the plan was checked; parts write to rows of their own.
+                let (slots, dw) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from * row, len, at)) };
+                conv2d_weight_grad_rows::sum_slots(slots, part, channels, row / channels, dw);
+            }
+            Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
+            Kernel::BatchStatistics | Kernel::Statistics => {
+                // SAFETY: the plan was checked.
+                let (slots, output) =
+                    unsafe { (self.views.slots(&step.inputs[0]), self.views.output(&step.output, at)) };
+                match step.kernel {
+                    Kernel::Statistics => kernels::batch::statistics(slots, output),
+                    _ => kernels::batch::batch_statistics(slots, output),
+                }
+            }
+            Kernel::Rearrange { fill, moves } => self.rearrange(step, *fill, moves, at, Runner::OneLane(self.isa)),
+            kernel => {
+                // SAFETY: the plan was checked.
+                let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
+                let tile = Tile { images: 1, ..self.tile_of(0) };
+                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
+                with_call(kernel, call, Runner::OneLane(self.isa));
+            }
+        }
+    }
+
+    /// The numbers from `from` of a step's output: a whole value, or one of a tile of one image.
+    ///
+    /// # Safety
+    /// As for [`Views::output`], and parts must not overlap.
+    #[allow(clippy::mut_from_ref)] // The views hand out memory by the plan's word, not by borrows.
+    unsafe fn part(&self, step: &Step, from: usize, len: usize, at: At) -> &mut [f32] {
+        let Operand { place, shape } = step.output;
+        assert!(from + len <= shape.len() && (self.plan.options.lanes == 1 || !shape.is_batched()));
+        let place = match place {
+            Place::Whole(offset) => Place::Whole(offset + from),
+            Place::Kept(offset) => Place::Kept(offset + from),
+            Place::Scratch(offset) => Place::Scratch(offset + from),
+            place => unreachable!("{place:?} is not written in parts"),
+        };
+        let shape = lenslet_graph::Shape::whole(&[len]).expect("a part is no larger than the whole");
+        // SAFETY: the caller's promise.
+        unsafe { self.views.output(&Operand { place, shape }, at) }
+    }
+
+    fn linear_weight_grad(&self, step: &Step, part: usize) {
+        let [outputs, inputs] = [step.output.shape.dim(0), step.output.shape.dim(1)];
+        let first = part * linear_weight_grad::PART;
+        let last = outputs.min(first + linear_weight_grad::PART);
+        let offset = |operand: &Operand| match operand.place {
+            Place::Kept(offset) => offset * self.plan.options.lanes,
+            place => unreachable!("{place:?} is not there for all tiles"),
+        };
+        let tile_len = self.plan.kept_len * self.plan.options.lanes;
+        // SAFETY: the plan was checked; whole work does not write to tiles, and parts write to rows of their own.
+        let (kept, dw) = unsafe {
+            (
+                self.views.kept(self.plan.tiles() * tile_len),
+                self.part(step, first * inputs, (last - first) * inputs, At::default()),
+            )
+        };
+        let batch = linear_weight_grad::Batch {
+            kept,
+            lanes: self.plan.options.lanes,
+            tile_len,
+            x: offset(&step.inputs[0]),
+            dy: offset(&step.inputs[1]),
+            images: self.plan.options.batch,
+            rows: step.inputs[0].shape.len() / inputs,
+            inputs,
+            outputs,
+        };
+        self.isa.run(linear_weight_grad::WeightGrad { batch, outputs: first..last, dw });
+    }
+}

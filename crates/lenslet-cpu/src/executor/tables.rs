@@ -1,0 +1,100 @@
+//! What a step's kernel needs to know about sizes, worked out when an executor is made; and which kernel that is, where a
+//! step of the plan may run in several ways.
+
+use lenslet_graph::plan::{Kernel, Operand, Step};
+
+use crate::kernels::{channels, conv2d_weight_grad, conv2d_weight_grad_rows, stretches, winograd};
+
+/// What a kernel needs to know about sizes, worked out beforehand.
+pub(super) enum Tables {
+    None,
+    Correlate(stretches::Geometry),
+    WeightGrad(conv2d_weight_grad::Geometry),
+    Winograd {
+        geometry: winograd::conv2d::Geometry,
+        work_len: usize,
+    },
+    /// In tiles of one image.
+    ChannelsCorrelate(channels::conv2d::Geometry),
+    ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry),
+    WeightGradRows(conv2d_weight_grad_rows::Geometry),
+    WeightGradWinograd(winograd::weight_grad::Geometry),
+}
+
+impl Tables {
+    /// Numbers that the kernel works in, on each thread.
+    pub(super) fn work_len(&self, lanes: usize) -> usize {
+        match self {
+            Tables::None | Tables::WeightGrad(_) => 0,
+            Tables::Correlate(geometry) => geometry.work_len() * lanes,
+            Tables::Winograd { work_len, .. } => *work_len,
+            Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
+            Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
+            Tables::WeightGradRows(geometry) => geometry.work_len(),
+            Tables::WeightGradWinograd(geometry) => geometry.work_len(),
+        }
+    }
+
+    pub(super) fn new(step: &Step, lanes: usize) -> Self {
+        if lanes == 1 {
+            return Self::of_one_image(step);
+        }
+        let output = step.output.shape;
+        match &step.kernel {
+            Kernel::Conv2d { layer, .. } => {
+                Tables::Correlate(stretches::Geometry::forward(layer, step.inputs[0].shape, output))
+            }
+            Kernel::Conv2dMaxPool { layer, winners, .. } => {
+                let channels = output.dim(0) / if *winners { 2 } else { 1 };
+                let pooled = lenslet_graph::Shape::image(channels, output.dim(1), output.dim(2));
+                Tables::Correlate(stretches::Geometry::pooled(layer, step.inputs[0].shape, pooled))
+            }
+            Kernel::Conv2dInputGrad { layer } => {
+                Tables::Correlate(stretches::Geometry::backward(layer, output, step.inputs[0].shape))
+            }
+            Kernel::Linear { .. } => {
+                let width = |operand: &Operand| operand.shape.dim(operand.shape.rank() - 1);
+                let (inputs, outputs) = (width(&step.inputs[0]), width(&step.output));
+                Tables::Correlate(stretches::Geometry::dense(output.len() / outputs, inputs, outputs))
+            }
+            Kernel::Winograd { way, .. } => {
+                let geometry = winograd::conv2d::Geometry::new(*way, step.inputs[0].shape, output);
+                Tables::Winograd { work_len: geometry.work_len(lanes), geometry }
+            }
+            Kernel::Conv2dWeightGrad { layer } => {
+                let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
+                Tables::WeightGrad(conv2d_weight_grad::Geometry::new(layer, image, gradient))
+            }
+            Kernel::Conv2dWeightGradRows { layer, winograd } => {
+                let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
+                match winograd {
+                    true => {
+                        Tables::WeightGradWinograd(winograd::weight_grad::Geometry::new(layer, image, gradient, lanes))
+                    }
+                    false => {
+                        Tables::WeightGradRows(conv2d_weight_grad_rows::Geometry::new(layer, image, gradient, lanes))
+                    }
+                }
+            }
+            _ => Tables::None,
+        }
+    }
+
+    /// The same for tiles of one image.
+    fn of_one_image(step: &Step) -> Self {
+        let output = step.output.shape;
+        match &step.kernel {
+            Kernel::Conv2d { layer, .. } => {
+                Tables::ChannelsCorrelate(channels::conv2d::Geometry::forward(layer, step.inputs[0].shape, output))
+            }
+            Kernel::Conv2dInputGrad { layer } => {
+                Tables::ChannelsCorrelate(channels::conv2d::Geometry::backward(layer, output, step.inputs[0].shape))
+            }
+            Kernel::Conv2dWeightGrad { layer } => {
+                let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
+                Tables::ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry::new(layer, image, gradient))
+            }
+            _ => Tables::None,
+        }
+    }
+}
