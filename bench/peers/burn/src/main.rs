@@ -5,7 +5,7 @@
 #[path = "../../worker.rs"]
 mod worker;
 
-use burn::module::{AutodiffModule, Module};
+use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -87,7 +87,7 @@ impl Airbench94 {
     }
 }
 
-trait Network: AutodiffModule + 'static {
+trait Network: Module + 'static {
     fn forward(&self, x: Tensor<4>) -> Tensor<2>;
 }
 
