@@ -64,7 +64,9 @@ proptest! {
         let op = BatchNormSums { eps };
         let expected = Check::new(op, [x.clone(), statistics.clone(), by_norm.clone()]).value();
         let inputs = [x.clone(), statistics.clone(), dy.clone(), weight.clone(), bias.clone()];
-        let check = Check::new(op, inputs).expecting(expected).gradient(2).tolerance(3e-5);
+        // Terms of up to 30 cancel, each rounded to a unit of 2e-6; such errors grow with the root of their number.
+        let rounding = 2e-6 * ((height * width * batch) as f64).sqrt();
+        let check = Check::new(op, inputs).expecting(expected).gradient(2).tolerance(1e-5 + rounding);
         check.sums(two, |machine, call| machine.run(Sums { eps, activation, call }), |slots, output| {
             sum_slots(slots, 1.0, 0..output.len(), output);
         });
