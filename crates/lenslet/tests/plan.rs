@@ -1,11 +1,14 @@
-//! The plan of the lesson's network, step by step: a change that should change nothing proves it here.
+//! Plans: the lesson's, step by step, so that a change that should change nothing proves it here; what is done once only.
 //!
 //! After a change that is meant: `RENEW=1 cargo test -p lenslet --test plan`, then read the difference.
 
-use lenslet::Shape;
-use lenslet::graph::plan::{Options, Plan, check::check};
-use lenslet::networks::Lesson;
+use std::time::Duration;
+
+use lenslet::cpu::{Executor, Feed, Pool, Version, options};
+use lenslet::graph::plan::{Kernel, Options, Plan, Step, check::check};
+use lenslet::networks::{Lesson, by_name};
 use lenslet::training::training_graph;
+use lenslet::{Inference, Shape, Weights};
 
 #[test]
 fn the_lessons_plan_is_as_expected() {
@@ -18,4 +21,32 @@ fn the_lessons_plan_is_as_expected() {
     }
     let expected = std::fs::read_to_string(path).expect("the expected plan is in the repository");
     assert!(plan.to_string() == expected, "the plan is now\n{plan}\nbut was expected as in {path}");
+}
+
+/// Black images.
+struct Black;
+
+impl Feed for Black {
+    fn fill(&self, _: usize, _: usize, values: &mut [f32]) {
+        values.fill(0.0);
+    }
+}
+
+#[test]
+fn weights_are_made_ready_once_for_all_answers() {
+    let network = by_name("resnet18", [3, 32, 32], 10).expect("it is built in");
+    let inference = Inference::new(&*network, Shape::image(3, 32, 32), 10).expect("the sizes fit");
+    let weights = Weights::new(inference.graph(), 0);
+    for batch in [1, 16] {
+        let mut executor = Executor::planned(inference.graph(), options(batch), 1);
+        let (mut pool, version) = (Pool::new(1), Version::new());
+        let mut spent = || {
+            executor.set_timed(true);
+            executor.run_version(&mut pool, weights.all(), version, &Black, 0, 0);
+            let ready = |step: &Step| matches!(step.kernel, Kernel::Pack(_) | Kernel::WinogradWeights(_));
+            executor.times().filter(|(step, _)| ready(step)).map(|(_, time)| time).sum::<Duration>()
+        };
+        assert!(spent() > Duration::ZERO, "batch {batch}");
+        assert_eq!(spent(), Duration::ZERO, "batch {batch}");
+    }
 }

@@ -7,10 +7,11 @@
 //!
 //! A tile goes through its steps in order whatever other tiles do, so its values live from step to step. Whole values and
 //! partial sums are everyone's: their time goes by waves, all of a stage's tile work being the last ([`Moment`]). So a
-//! partial sum lives through all tile work of its stage and up to the wave that adds up the slots.
+//! partial sum lives through all tile work of its stage and up to the wave that adds up the slots. Without gradients, what
+//! depends on parameters alone lives always: the next run finds it there if the parameters are the same.
 
 use super::lower::{Handle, Lowered, LoweredStep, Memory};
-use super::{Operand, Options, Place, Plan, Stage, Step};
+use super::{Kernel, Operand, Options, Place, Plan, Stage, Step};
 use crate::{Graph, Role};
 
 /// Memory that partial sums may take over all slots, in numbers (128 MiB); with very large layers there are fewer slots.
@@ -109,7 +110,26 @@ fn spans(graph: &Graph, lowered: &Lowered, order: &[usize], waves: &[usize]) -> 
             span.moments.1 = (usize::MAX, TILES);
         }
     }
+    if !graph.outputs.iter().any(|(role, _)| matches!(role, Role::Gradient(_))) {
+        for value in constants(lowered) {
+            spans[value].iter_mut().for_each(|span| span.moments = ((0, 0), (usize::MAX, TILES)));
+        }
+    }
     spans
+}
+
+/// Whole values that depend on parameters alone, by number. (Random numbers depend on the step.)
+fn constants(lowered: &Lowered) -> Vec<usize> {
+    let mut constant: Vec<bool> =
+        lowered.values.iter().map(|value| matches!(value.memory, Memory::Parameter(_))).collect();
+    let mut found = vec![];
+    for step in lowered.steps.iter().filter(|step| !step.tile && !matches!(step.kernel, Kernel::Dropout { .. })) {
+        if step.inputs.iter().all(|input| constant[input.value.0]) {
+            constant[step.output.value.0] = true;
+            found.push(step.output.value.0);
+        }
+    }
+    found
 }
 
 struct Lens {
