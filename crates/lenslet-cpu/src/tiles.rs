@@ -1,9 +1,10 @@
 //! Threads: the only file that starts any.
 //!
 //! A [`Pool`] keeps its threads between calls, since a training step has dozens of short pieces of work. [`Pool::run`]
-//! hands out the units of one piece by a shared counter and returns when all are done. Which thread does which unit is
-//! left to chance, so nothing may depend on it: a unit writes only what is its own, and sums over units are formed
-//! afterwards, in the units' order.
+//! hands out the units of one piece and returns when all are done. Each thread begins with a share of its own, the same for
+//! the same number of units, so that it finds in its cache what it has left there; when that is done it helps the others. So
+//! which thread does which unit is left to chance, and nothing may depend on it: a unit writes only what is its own, and
+//! sums over units are formed afterwards, in the units' order.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -29,7 +30,8 @@ struct Shared {
     /// Counts the pieces of work; a change is the signal to begin.
     piece: AtomicUsize,
     work: UnsafeCell<Option<Job>>,
-    next: AtomicUsize,
+    /// For each thread, the next unit of its share.
+    next: Vec<Next>,
     /// Threads that have not finished the current piece.
     busy: AtomicUsize,
     panicked: AtomicBool,
@@ -39,10 +41,22 @@ struct Shared {
     wake: Condvar,
 }
 
+/// A counter with a cache line to itself.
+#[derive(Default)]
+#[repr(align(64))]
+struct Next(AtomicUsize);
+
 #[derive(Clone, Copy)]
 struct Job {
     work: *const Work<'static>,
     units: usize,
+}
+
+impl Job {
+    /// The share that a thread begins with.
+    fn share(&self, thread: usize, threads: usize) -> Range<usize> {
+        self.units * thread / threads..self.units * (thread + 1) / threads
+    }
 }
 
 // SAFETY: `work` is written by `Pool::run` while no thread is busy, and read by threads between the change of `piece`
@@ -57,7 +71,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             piece: AtomicUsize::new(0),
             work: UnsafeCell::new(None),
-            next: AtomicUsize::new(0),
+            next: (0..threads.max(1)).map(|_| Next::default()).collect(),
             busy: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -101,7 +115,9 @@ impl Pool {
         let job = Job { work, units };
         // SAFETY: no thread is busy here, so nobody reads `work`.
         unsafe { *shared.work.get() = Some(job) };
-        shared.next.store(0, Ordering::Relaxed);
+        for (thread, next) in shared.next.iter().enumerate() {
+            next.0.store(job.share(thread, shared.next.len()).start, Ordering::Relaxed);
+        }
         shared.busy.store(self.threads.len(), Ordering::Relaxed);
         shared.piece.fetch_add(1, Ordering::SeqCst);
         if shared.sleepers.load(Ordering::SeqCst) > 0 {
@@ -203,17 +219,21 @@ impl Shared {
         }
     }
 
-    /// Takes units until none is left.
+    /// Takes units until none is left: those of its own share, then those of the threads behind it, and round.
     fn take_part(&self, job: Job, thread: usize) {
         // SAFETY: the runner keeps the closure alive until `busy` is 0.
         let work = unsafe { &*job.work };
+        let threads = self.next.len();
         let all = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let unit = self.next.fetch_add(1, Ordering::Relaxed);
-                if unit >= job.units {
-                    return;
+            for whose in (thread..threads).chain(0..thread) {
+                let end = job.share(whose, threads).end;
+                loop {
+                    let unit = self.next[whose].0.fetch_add(1, Ordering::Relaxed);
+                    if unit >= end {
+                        break;
+                    }
+                    work(unit, thread);
                 }
-                work(unit, thread);
             }
         }));
         if all.is_err() {

@@ -11,8 +11,8 @@ use lenslet_cpu::loops::{self, Loops};
 
 use crate::Weights;
 
-/// Numbers of a part: with its gradient and an optimizer's memory they fit into a core's cache.
-const PART: usize = 1 << 14;
+/// Numbers of a part: some microseconds of work, so that few weights too are enough for two threads.
+const PART: usize = 1 << 12;
 
 /// The parts of a network's weights.
 pub(crate) struct Parts {
