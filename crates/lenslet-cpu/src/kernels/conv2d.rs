@@ -198,7 +198,8 @@ impl Block<'_> {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let sums = self.sums::<S, C, P>(simd, channel, taps, pixels);
+            let mut sums = self.sums::<S, C, P>(simd, channel, taps, pixels);
+            self.keep_within(simd, &mut sums);
             for (c, sums) in sums.iter().enumerate() {
                 let y = self.y.add((self.channel + channel + c) * self.geometry.y_channel * S::N);
                 for (pixel, &sum) in pixels.iter().zip(sums) {
@@ -243,17 +244,27 @@ impl Block<'_> {
                 weight = weight.wrapping_add(self.geometry.weights);
             }
         }
-        // One test for all: a function that differs from sum to sum would keep them in memory.
-        if let Some(Bounds { min, max }) = self.bounds {
-            let (min, max) = (simd.splat(min), simd.splat(max));
-            for sums in &mut sums {
+        sums
+    }
+
+    /// The activation, where it is one of bounds. One test for all: a function that differs from sum to sum would keep them
+    /// in memory.
+    #[inline(always)]
+    fn keep_within<S: Lanes, const C: usize, const P: usize>(&self, simd: S, sums: &mut [[S::V; P]; C]) {
+        let Some(Bounds { min, max }) = self.bounds else { return };
+        let (min, max, has_max) = (simd.splat(min), simd.splat(max), max < f32::INFINITY);
+        for sums in sums.iter_mut() {
+            for sum in sums {
+                *sum = simd.if_less(*sum, min, min, *sum);
+            }
+        }
+        if has_max {
+            for sums in sums {
                 for sum in sums {
-                    *sum = simd.if_less(*sum, min, min, *sum);
                     *sum = simd.if_less(max, *sum, max, *sum);
                 }
             }
         }
-        sums
     }
 
     /// As [`Block::stretch`], where the pixels are windows of four of which the greatest is kept.
@@ -291,6 +302,10 @@ impl Block<'_> {
                     for (number, &sum) in sums.iter().enumerate().skip(1) {
                         best.meets(simd, number, sum);
                     }
+                    // The greatest of bounded values is the greatest value, bounded.
+                    let mut value = [[best.value]];
+                    self.keep_within(simd, &mut value);
+                    [[best.value]] = value;
                     simd.store_to(best.value, self.y.add(place));
                     if let Some(winners) = self.winners {
                         simd.store_to(self.winner(simd, &best), winners.add(place));
