@@ -43,6 +43,9 @@ pub(crate) struct Bench {
     /// Time answers instead of training.
     #[arg(long)]
     inference: bool,
+    /// Convolutions by sums of products alone, not in Winograd's way.
+    #[arg(long)]
+    no_winograd: bool,
     /// Seconds to measure for; a few rounds are measured in any case.
     #[arg(long, value_name = "S", default_value_t = 3.0, allow_negative_numbers = true)]
     seconds: f64,
@@ -87,7 +90,7 @@ pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
         machine::writable(files::folder_of(path)).map_err(|error| cannot_write(path, &error))?;
     }
     let make = if options.inference { profile::Bench::inference } else { profile::Bench::training };
-    let mut bench = make(&*network, input, classes, batch, threads)?;
+    let mut bench = make(&*network, input, classes, batch, threads)?.winograd(!options.no_winograd);
     check_memory(&bench, batch)?;
     let interrupt = Interrupt::listen();
     interrupt.orderly();
@@ -179,6 +182,8 @@ struct Whole {
     batch: usize,
     threads: usize,
     isa: String,
+    #[serde(default = "yes")]
+    winograd: bool,
     rounds: usize,
     images_per_second: f64,
     /// Milliseconds of a step.
@@ -191,6 +196,11 @@ struct Whole {
     memory: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
+}
+
+/// What a measurement does not say that is older than the question.
+fn yes() -> bool {
+    true
 }
 
 /// Milliseconds.
@@ -228,6 +238,7 @@ impl Whole {
             batch: profile.batch,
             threads: profile.threads,
             isa: profile.isa.to_owned(),
+            winograd: !options.no_winograd,
             rounds: profile.rounds,
             images_per_second: profile.images_per_second(),
             ms: ms(profile.step),
@@ -258,6 +269,7 @@ impl Whole {
                 format!("batch {}", whole.batch),
                 several(whole.threads, "thread"),
                 whole.isa.clone(),
+                if whole.winograd { "with Winograd's way" } else { "without Winograd's way" }.into(),
                 peak,
             ]
         };
@@ -342,10 +354,11 @@ fn text(lines: &[Line], whole: &Whole) -> String {
     let table = if whole.ratio.is_some() { table::<9>(lines, whole) } else { table::<8>(lines, whole) };
     let Whole { network, input, batch, threads, isa, rounds, .. } = whole;
     let threads = several(*threads, "thread");
+    let winograd = if whole.winograd { "" } else { ", without Winograd's way" };
     let rounds =
         if *rounds == 1 { "one round".to_owned() } else { format!("the fastest of {} rounds", count(*rounds)) };
     format!(
-        "{network}, input {input}, {}, batch {batch}, {threads}, {isa}: {rounds}\n\n{table}\n\n{} images/s; this machine's \
+        "{network}, input {input}, {}, batch {batch}, {threads}, {isa}{winograd}: {rounds}\n\n{table}\n\n{} images/s; this machine's \
          peak is {:.1} GFLOP/s; planned in {:.1} ms; {} of memory",
         whole.what(),
         count(whole.images_per_second as u64),

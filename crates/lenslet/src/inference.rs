@@ -40,6 +40,11 @@ impl Inference {
         Self { winograd, ..self }
     }
 
+    /// How a batch of this size is planned.
+    pub(crate) fn options(&self, batch: usize) -> Options {
+        Options { winograd: self.winograd, ..options(batch) }
+    }
+
     /// The recorded forward pass.
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -63,7 +68,7 @@ impl Inference {
         let mut logits = vec![0.0; self.classes];
         for first in (0..images).step_by(BATCH) {
             let batch = BATCH.min(images - first);
-            let options = Options { winograd: self.winograd, ..options(batch) };
+            let options = self.options(batch);
             let executor =
                 self.executors.entry(batch).or_insert_with(|| Executor::planned(&self.graph, options, pool.threads()));
             executor.run_version(pool, weights.all(), weights.version(), &From { feed, first }, 0, 0);

@@ -170,6 +170,12 @@ impl Trainer {
         })
     }
 
+    /// Whether convolutions may be done in Winograd's way.
+    pub(crate) fn winograd(self, winograd: bool) -> Self {
+        let settings = Settings { winograd, ..self.settings };
+        Self { settings, inference: self.inference.winograd(winograd), ..self }
+    }
+
     /// The weights as they are.
     pub fn weights(&self) -> &Weights {
         &self.weights

@@ -94,11 +94,12 @@ fn a_saved_measurement_is_compared_with() {
         }
     }
 
-    let other = bench(&["--batch", "3", "--inference", "--against", "before.json"]);
+    let other = bench(&["--batch", "3", "--inference", "--no-winograd", "--against", "before.json"]);
     assert!(other.out.contains("to before"), "{}", other.out);
     let notes = "\
 note: before.json was measured otherwise: it was steps of training, and now it is steps of inference
 note: before.json was measured otherwise: it was batch 2, and now it is batch 3
+note: before.json was measured otherwise: it was with Winograd's way, and now it is without Winograd's way
 ";
     assert!(other.err.starts_with(notes), "{}", other.err);
 }

@@ -165,14 +165,27 @@ impl Bench {
         Ok(Self { work: Work::Inference(Box::new(answering)), input, batch, recording })
     }
 
+    /// Whether convolutions may be done in Winograd's way, as they usually are.
+    pub fn winograd(self, winograd: bool) -> Self {
+        let work = match self.work {
+            Work::Training(trainer) => Work::Training(Box::new(trainer.winograd(winograd))),
+            Work::Inference(work) => {
+                let inference = work.inference.winograd(winograd);
+                Work::Inference(Box::new(Answering { inference, ..*work }))
+            }
+        };
+        Self { work, ..self }
+    }
+
     /// Bytes that measuring takes.
     pub fn memory(&self) -> u64 {
         let images = (RandomImages::different(self.input, self.batch) * self.input.len() + 4 * self.batch) as u64;
         let step = match &self.work {
             Work::Training(trainer) => Memory::new(trainer, self.batch, self.batch, 0).total(),
             Work::Inference(work) => {
+                let winograd = work.inference.options(self.batch).winograd;
                 let weights = work.weights.all().len() as u64 * 4;
-                weights + plans(work.inference.graph(), self.batch, self.batch, true, work.pool.threads())
+                weights + plans(work.inference.graph(), self.batch, self.batch, winograd, work.pool.threads())
             }
         };
         images + step
@@ -241,7 +254,7 @@ impl Bench {
             Work::Inference(work) => {
                 let Answering { weights, pool, executor, logits, .. } = &mut **work;
                 let executor = executor.as_mut().expect("it is made before the first step");
-                executor.run(pool, weights.all(), &feed, 0, 0);
+                executor.run_version(pool, weights.all(), weights.version(), &feed, 0, 0);
                 let run = begin.elapsed();
                 for image in 0..batch {
                     executor.image(&Role::Logits, image, std::hint::black_box(logits));
@@ -335,7 +348,8 @@ impl Work {
             Work::Training(trainer) => trainer.executor(batch),
             Work::Inference(work) => {
                 let Answering { inference, pool, executor, .. } = &mut **work;
-                executor.get_or_insert_with(|| Executor::for_batch(inference.graph(), batch, pool.threads()))
+                let options = inference.options(batch);
+                executor.get_or_insert_with(|| Executor::planned(inference.graph(), options, pool.threads()))
             }
         }
     }
