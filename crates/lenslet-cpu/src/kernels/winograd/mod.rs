@@ -12,4 +12,5 @@ pub(crate) mod transform;
 #[cfg(test)]
 mod transform_tests;
 pub(crate) mod weight_grad;
+mod weight_grad_geometry;
 pub(crate) mod weights;
