@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use lenslet::cpu::Isa;
+use sysinfo::{Cpu, CpuRefreshKind, RefreshKind, System};
 
 use crate::memory::Peak;
 use crate::peer::Peer;
@@ -200,8 +201,9 @@ fn section(title: &str, heading: &str, lines: &str) -> String {
 
 /// The processor's name.
 fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
+    let cpus = system.as_ref().map_or(&[][..], System::cpus);
+    let name = cpus.first().map(Cpu::brand).filter(|name| !name.is_empty());
     name.unwrap_or(std::env::consts::ARCH).to_owned()
 }
 

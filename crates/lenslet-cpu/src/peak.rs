@@ -46,7 +46,8 @@ impl Kernel for MultiplyAdd {
         let mut sums = [factor; SUMS];
         for _ in 0..LENGTH {
             for sum in &mut sums {
-                *sum = simd.mul_add(*sum, factor, factor);
+                // The sum is what is added to: NEON's instruction overwrites that operand and no other.
+                *sum = simd.mul_add(factor, factor, *sum);
             }
         }
         let mut total = sums[0];

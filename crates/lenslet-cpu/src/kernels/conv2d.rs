@@ -146,6 +146,13 @@ impl Block<'_> {
         unsafe {
             match (channels, S::REGISTERS >= 32) {
                 _ if self.geometry.pooled => self.windows(simd, channels, stretch),
+                // Counted by LLVM's models of processors: a tenth to a fifth faster than 4×2.
+                (8.., _) if S::PAIRS && stretch.pixels.len() > 2 => {
+                    self.tiles::<S, 4, 3>(simd, 0, stretch);
+                    self.tiles::<S, 4, 3>(simd, 4, stretch);
+                }
+                (4, _) if S::PAIRS => self.tiles::<S, 4, 3>(simd, 0, stretch),
+                (2, _) if S::PAIRS => self.tiles::<S, 2, 5>(simd, 0, stretch),
                 (8.., true) => self.tiles::<S, 8, 3>(simd, 0, stretch),
                 (7, true) => self.tiles::<S, 7, 3>(simd, 0, stretch),
                 (6, true) => self.tiles::<S, 6, 4>(simd, 0, stretch),

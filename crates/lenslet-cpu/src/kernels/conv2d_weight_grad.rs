@@ -105,6 +105,8 @@ impl WeightGrad<'_> {
         let outputs = self.geometry.outputs;
         let together = match piece.taps {
             1 => 8,
+            // 4×3 pairs of sums and their operands are more than there are registers.
+            3 if S::PAIRS => 2,
             2 | 3 => 4,
             _ => 2,
         };
@@ -180,11 +182,25 @@ impl WeightGrad<'_> {
                 let mut x = x.add((input_row + (row - from) * g.stride[0]) * g.image[1] * S::N);
                 let mut dy = dy.add(row * g.output[1] * S::N);
                 for _ in 0..run.count {
-                    let inputs: [S::V; T] = std::array::from_fn(|t| simd.load_from(x.add(t * g.dilation * S::N)));
-                    for (c, tile) in tile.iter_mut().enumerate() {
-                        let dy = simd.load_from(dy.add(c * dy_plane * S::N));
-                        for (sum, &input) in tile.iter_mut().zip(&inputs) {
-                            *sum = simd.mul_add(dy, input, *sum);
+                    let input = |t: usize| simd.load_from(x.add(t * g.dilation * S::N));
+                    let gradient = |c: usize| simd.load_from(dy.add(c * dy_plane * S::N));
+                    // The inputs stay in registers and there is one gradient at a time; with few gradients the other way
+                    // about, where no operand is read from memory.
+                    if S::PAIRS && C < T {
+                        let gradients: [S::V; C] = std::array::from_fn(gradient);
+                        for t in 0..T {
+                            let input = input(t);
+                            for (tile, &gradient) in tile.iter_mut().zip(&gradients) {
+                                tile[t] = simd.mul_add(gradient, input, tile[t]);
+                            }
+                        }
+                    } else {
+                        let inputs: [S::V; T] = std::array::from_fn(input);
+                        for (c, tile) in tile.iter_mut().enumerate() {
+                            let gradient = gradient(c);
+                            for (sum, &input) in tile.iter_mut().zip(&inputs) {
+                                *sum = simd.mul_add(gradient, input, *sum);
+                            }
                         }
                     }
                     x = x.wrapping_add(g.stride[1] * S::N);

@@ -44,6 +44,8 @@ pub(crate) unsafe fn add_products<S: Lanes>(
             match vectors::<S>() {
                 4 => part_products::<S, 4>(simd, meetings, x, dy, sums, channels, 6, fresh),
                 _ if S::REGISTERS >= 32 => part_products::<S, 2>(simd, meetings, x, dy, sums, channels, 12, fresh),
+                // The compiler fetches numbers to spread ahead of time, in registers that 6·2 sums leave no room for.
+                _ if S::PAIRS => part_products::<S, 2>(simd, meetings, x, dy, sums, channels, 4, fresh),
                 _ => part_products::<S, 2>(simd, meetings, x, dy, sums, channels, 6, fresh),
             }
         }

@@ -13,6 +13,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod scalar;
 
@@ -20,6 +22,8 @@ mod scalar;
 use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+use neon::Neon;
 use portable::Portable;
 pub(crate) use scalar::Scalar;
 
@@ -29,6 +33,9 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const N: usize;
     /// Vectors that the processor holds at once: how large a register tile may be.
     const REGISTERS: usize;
+    /// Whether a vector is a pair of registers, as with NEON. Its multiply-add reads no memory, but can read a number that is
+    /// to be spread from one lane of a register, so other register tiles fit.
+    const PAIRS: bool = false;
     /// A vector.
     type V: Copy;
 
@@ -178,23 +185,28 @@ pub enum Isa {
     /// 8 lanes with fused multiply-add and 16 registers: Intel since 2013, AMD since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2(Proof),
+    /// 8 lanes as two vectors each, with fused multiply-add and room for 16: every 64-bit Arm.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// 8 lanes in plain Rust: every processor.
     Portable,
 }
 
 /// Proof that the processor was asked; cannot be made outside of this module.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proof(());
 
 /// From so many images on, tiles are as wide as the vectors; below, narrower tiles give more threads something to do.
+#[cfg(target_arch = "x86_64")]
 const WIDE_BATCH: usize = 32;
 
 /// Up to so many images, most lanes of a tile would be empty: tiles of one image, with channels in the lanes, are faster.
 const SMALL_BATCH: usize = 6;
 
 impl Isa {
-    /// The best instruction set of this processor. The environment's `LENSLET_ISA` (`avx512`, `avx2`, `portable`) names one
-    /// that is to be taken for the best.
+    /// The best instruction set of this processor. The environment's `LENSLET_ISA` (`avx512`, `avx512-half`, `avx2`, `neon`,
+    /// `portable`) names one that is to be taken for the best.
     pub fn detect() -> Self {
         static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| {
@@ -219,8 +231,9 @@ impl Isa {
     /// The same with no more lanes than that, which are 8 or 16.
     pub(crate) fn at_most(self, lanes: usize) -> Self {
         match self {
+            isa if isa.lanes() <= lanes => isa,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(proof) if lanes < Avx512::N => Isa::Avx512Half(proof),
+            Isa::Avx512(proof) => Isa::Avx512Half(proof),
             isa => isa,
         }
     }
@@ -235,6 +248,8 @@ impl Isa {
             }
             all.push(Isa::Avx2(Proof(())));
         }
+        #[cfg(target_arch = "aarch64")]
+        all.extend([Isa::Neon]);
         all.push(Isa::Portable);
         all
     }
@@ -246,6 +261,8 @@ impl Isa {
             Isa::Avx512(_) => Avx512::N,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Half(_) | Isa::Avx2(_) => Avx2::<16>::N,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Neon::N,
             Isa::Portable => Portable::N,
         }
     }
@@ -259,6 +276,8 @@ impl Isa {
             Isa::Avx512Half(_) => "AVX-512, 8 lanes",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "AVX2 + FMA",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "NEON",
             Isa::Portable => "portable",
         }
     }
@@ -272,6 +291,8 @@ impl Isa {
             Isa::Avx512Half(_) => "avx512-half",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "neon",
             Isa::Portable => "portable",
         }
     }
@@ -289,6 +310,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx2(_) => unsafe { avx2::run(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => kernel.run(Neon),
             Isa::Portable => kernel.run(Portable),
         }
     }

@@ -54,7 +54,8 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a * b + c
+        // In one rounding where every processor of the target has the instruction.
+        if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
     }
 
     #[inline(always)]

@@ -135,6 +135,11 @@ fn products<S: Lanes>(simd: S, weight: &[f32], v: &[f32], m: &mut [f32], positio
         t += match positions - t {
             3 if S::REGISTERS >= 32 => register_tile::<S, 8, 3>(simd, weight, 0, v, m, t, positions),
             2.. if S::REGISTERS >= 32 => register_tile::<S, 8, 2>(simd, weight, 0, v, m, t, positions),
+            // Four are two and two.
+            3 | 5.. if S::PAIRS => {
+                register_tile::<S, 4, 3>(simd, weight, 0, v, m, t, positions);
+                register_tile::<S, 4, 3>(simd, weight, 4, v, m, t, positions)
+            }
             2.. => {
                 register_tile::<S, 4, 2>(simd, weight, 0, v, m, t, positions);
                 register_tile::<S, 4, 2>(simd, weight, 4, v, m, t, positions)
