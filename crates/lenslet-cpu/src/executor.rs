@@ -5,6 +5,7 @@
 //! Invariant: a legal plan (checked when the executor is made) is all that memory safety rests on.
 
 mod calls;
+mod one_image;
 mod run;
 mod tables;
 

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use lenslet::cpu::{Executor, Feed, Pool, options};
 use lenslet::graph::interpret::interpret;
-use lenslet::graph::plan::{Kernel, Options};
+use lenslet::graph::plan::{Kernel, Options, Place, Plan, Step};
 use lenslet::graph::tensor::Tensor;
 use lenslet::graph::{Mode, Role, graph, record};
-use lenslet::networks::Lesson;
+use lenslet::networks::{Lesson, ResNet20};
 use lenslet::prelude::*;
 use lenslet::training::training_graph;
 use lenslet::{Inference, Shape, Weights};
@@ -239,7 +239,13 @@ impl Wide {
 
 #[test]
 fn winograds_way_is_the_interpreters_and_the_same_on_any_number_of_threads() {
-    let (image, batch) = (Shape::image(24, 8, 7), 20);
+    // Tiles of many images, and tiles of one.
+    for (image, batch) in [(Shape::image(24, 8, 7), 20), (Shape::image(24, 16, 14), 3)] {
+        winograds_way(image, batch);
+    }
+}
+
+fn winograds_way(image: Shape, batch: usize) {
     let graph = training_graph(&Wide::new(), image, 10, 0.0).expect("the sizes fit");
     let weights = Weights::new(&graph, 1);
     let data = batch_of(batch, image, 10, 1);
@@ -265,6 +271,23 @@ fn winograds_way_is_the_interpreters_and_the_same_on_any_number_of_threads() {
                 assert!(error < 2e-5, "{name}, {role:?}: {ours}, reference {theirs}");
             }
         }
+    }
+}
+
+/// What inference makes of weights alone stays in memory from run to run, for no other value takes its place.
+#[test]
+fn what_inference_makes_of_weights_keeps_its_place() {
+    let inference = Inference::new(&ResNet20::new(), Shape::image(3, 32, 32), 10).expect("the sizes fit");
+    for batch in [1, 64] {
+        let plan = Plan::new(inference.graph(), options(batch));
+        let whole = |step: &Step| match step.output.place {
+            Place::Whole(offset) => Some(offset..offset + step.output.shape.len()),
+            _ => None,
+        };
+        let mut places: Vec<_> = plan.steps().filter_map(whole).collect();
+        places.sort_by_key(|place| place.start);
+        assert!(places.len() > 19, "weights of 19 convolutions at least");
+        assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start), "{batch} images: {places:?}");
     }
 }
 

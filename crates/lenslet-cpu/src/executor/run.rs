@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use lenslet_graph::plan::{CHANNEL_BLOCK, Kernel, Move, Operand, Place, Plan, Step, WEIGHT_BLOCK};
+use lenslet_graph::Shape;
+use lenslet_graph::plan::{Kernel, Move, Operand, Place, Plan, Step, WEIGHT_BLOCK};
 
 use super::calls::{Runner, with_call};
+use super::one_image::is_by_channel;
 use super::tables::Tables;
 use super::{Feed, SUM_PART, Stage, Task, row_step};
 use crate::kernels::{self, Call, Input, Tile};
@@ -15,13 +17,9 @@ use crate::kernels::{
 };
 use crate::memory::{At, Views};
 use crate::simd::Isa;
-use crate::tiles::Pool;
 
 /// The most inputs of a step whose kernel takes them all at once.
 const MOST_INPUTS: usize = 16;
-
-/// Multiply-adds of a convolution from which on threads share one image: some 10 µs.
-const SHARED_WORK: usize = 1 << 19;
 
 /// One run of the plan, shared by the threads.
 pub(super) struct Run<'a> {
@@ -61,38 +59,14 @@ impl Run<'_> {
         }
     }
 
-    /// The stage's tile work where all of it is one image: threads share the steps that are long enough.
-    pub(super) fn one_image(&self, stage: &Stage, pool: &mut Pool) {
-        let at = At::default();
-        for sum in &stage.sums {
-            // SAFETY: the plan was checked; there is one slot.
-            unsafe { self.views.output(sum, at) }.fill(0.0);
-        }
-        let threads = pool.threads();
-        for task in &stage.tile {
-            match &task.tables {
-                Tables::ChannelsCorrelate(geometry) if geometry.work() >= SHARED_WORK && threads > 1 => {
-                    let blocks = geometry.blocks();
-                    let units = blocks.min(2 * threads);
-                    let unit = |unit: usize, thread: usize| {
-                        let blocks = unit * blocks / units..(unit + 1) * blocks / units;
-                        self.timing(task, || self.channels_correlate(&task.step, geometry, blocks, at, thread));
-                    };
-                    pool.run(units, &unit);
-                }
-                _ => self.timing(task, || self.tile(task, at)),
-            }
-        }
-    }
-
-    fn tile_of(&self, tile: usize) -> Tile {
+    pub(super) fn tile_of(&self, tile: usize) -> Tile {
         let options = self.plan.options;
         let first = tile * options.lanes;
         Tile { first, images: self.plan.images(tile), batch: options.batch, seed: self.seed, step: self.step }
     }
 
     /// One step on one tile.
-    fn tile(&self, task: &Task, at: At) {
+    pub(super) fn tile(&self, task: &Task, at: At) {
         let step = &task.step;
         // SAFETY: the plan was checked; a tile, its slot and this thread's scratch are this thread's, and the slices end
         // with the step.
@@ -128,6 +102,8 @@ impl Run<'_> {
             (Kernel::Conv2d { .. } | Kernel::Conv2dInputGrad { .. }, Tables::ChannelsCorrelate(geometry)) => {
                 self.channels_correlate(step, geometry, 0..geometry.blocks(), at, at.thread);
             }
+            (_, Tables::WholeMap(geometry)) => self.whole_map(step, geometry, 0..geometry.blocks(), at),
+            (_, Tables::OneImage(geometry)) => self.winograd(step, geometry, 0..geometry.blocks(), at, at.thread),
             (Kernel::Conv2dWeightGrad { .. }, Tables::ChannelsWeightGrad(geometry)) => {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 // SAFETY: the thread's own.
@@ -158,6 +134,9 @@ impl Run<'_> {
                 let work = unsafe { self.views.work(at.thread) };
                 self.isa.run(winograd::weight_grad::WeightGrad { geometry, x, dy, work, dw: output });
             }
+            (_, Tables::None) if self.plan.options.lanes == 1 && is_by_channel(step) => {
+                self.by_channel(step, 0..step.output.shape.dim(0), at);
+            }
             (kernel, _) => {
                 let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
                 with_call(kernel, call, self.on_tiles());
@@ -166,7 +145,7 @@ impl Run<'_> {
     }
 
     /// Some blocks of a convolution's output channels, on a tile of one image, by the thread `worker`.
-    fn channels_correlate(
+    pub(super) fn channels_correlate(
         &self,
         step: &Step,
         geometry: &channels::conv2d::Geometry,
@@ -192,7 +171,7 @@ impl Run<'_> {
     }
 
     /// How tiles run.
-    fn on_tiles(&self) -> Runner {
+    pub(super) fn on_tiles(&self) -> Runner {
         if self.plan.options.lanes == 1 { Runner::OneLane(self.isa) } else { Runner::Vectors(self.isa) }
     }
 
@@ -214,8 +193,8 @@ impl Run<'_> {
     ///
     /// # Safety
     /// As for [`Views::output`].
-    unsafe fn inputs(&self, step: &Step, at: At) -> [Input<'_>; MOST_INPUTS] {
-        let none = Input { data: &[], shape: lenslet_graph::Shape::scalar(false) };
+    pub(super) unsafe fn inputs(&self, step: &Step, at: At) -> [Input<'_>; MOST_INPUTS] {
+        let none = Input { data: &[], shape: Shape::scalar(false) };
         let mut inputs = [none; MOST_INPUTS];
         for (input, operand) in inputs.iter_mut().zip(&step.inputs) {
             // SAFETY: the caller's promise.
@@ -268,7 +247,7 @@ impl Run<'_> {
                 self.isa.run(winograd::weights::Transform { way, part, weight: weight.data, packed: &mut *packed });
                 if let Some(scale) = step.inputs.get(1) {
                     // SAFETY: the plan was checked.
-                    pack::scale(way.outputs, CHANNEL_BLOCK, part, unsafe { self.views.input(scale, at) }.data, packed);
+                    pack::scale(way.outputs, way.block, part, unsafe { self.views.input(scale, at) }.data, packed);
                 }
             }
             Kernel::SumSlots { mean } => {
@@ -314,7 +293,7 @@ impl Run<'_> {
     /// # Safety
     /// As for [`Views::output`], and parts must not overlap.
     #[allow(clippy::mut_from_ref)] // The views hand out memory by the plan's word, not by borrows.
-    unsafe fn part(&self, step: &Step, from: usize, len: usize, at: At) -> &mut [f32] {
+    pub(super) unsafe fn part(&self, step: &Step, from: usize, len: usize, at: At) -> &mut [f32] {
         let Operand { place, shape } = step.output;
         assert!(from + len <= shape.len() && (self.plan.options.lanes == 1 || !shape.is_batched()));
         let place = match place {
@@ -323,7 +302,7 @@ impl Run<'_> {
             Place::Scratch(offset) => Place::Scratch(offset + from),
             place => unreachable!("{place:?} is not written in parts"),
         };
-        let shape = lenslet_graph::Shape::whole(&[len]).expect("a part is no larger than the whole");
+        let shape = Shape::whole(&[len]).expect("a part is no larger than the whole");
         // SAFETY: the caller's promise.
         unsafe { self.views.output(&Operand { place, shape }, at) }
     }

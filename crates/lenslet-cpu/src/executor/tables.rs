@@ -16,7 +16,9 @@ pub(super) enum Tables {
     },
     /// In tiles of one image.
     ChannelsCorrelate(channels::conv2d::Geometry),
+    WholeMap(channels::whole_map::Geometry),
     ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry),
+    OneImage(winograd::one_image::Geometry),
     WeightGradRows(conv2d_weight_grad_rows::Geometry),
     WeightGradWinograd(winograd::weight_grad::Geometry),
 }
@@ -25,11 +27,12 @@ impl Tables {
     /// Numbers that the kernel works in, on each thread.
     pub(super) fn work_len(&self, lanes: usize) -> usize {
         match self {
-            Tables::None | Tables::WeightGrad(_) => 0,
+            Tables::None | Tables::WeightGrad(_) | Tables::WholeMap(_) => 0,
             Tables::Correlate(geometry) => geometry.work_len() * lanes,
             Tables::Winograd { work_len, .. } => *work_len,
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
             Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
+            Tables::OneImage(geometry) => geometry.work_len(),
             Tables::WeightGradRows(geometry) => geometry.work_len(),
             Tables::WeightGradWinograd(geometry) => geometry.work_len(),
         }
@@ -85,7 +88,11 @@ impl Tables {
         let output = step.output.shape;
         match &step.kernel {
             Kernel::Conv2d { layer, .. } => {
-                Tables::ChannelsCorrelate(channels::conv2d::Geometry::forward(layer, step.inputs[0].shape, output))
+                let image = step.inputs[0].shape;
+                match channels::whole_map::Geometry::new(layer, image, output) {
+                    Some(geometry) => Tables::WholeMap(geometry),
+                    None => Tables::ChannelsCorrelate(channels::conv2d::Geometry::forward(layer, image, output)),
+                }
             }
             Kernel::Conv2dInputGrad { layer } => {
                 Tables::ChannelsCorrelate(channels::conv2d::Geometry::backward(layer, output, step.inputs[0].shape))
@@ -93,6 +100,9 @@ impl Tables {
             Kernel::Conv2dWeightGrad { layer } => {
                 let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
                 Tables::ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry::new(layer, image, gradient))
+            }
+            Kernel::Winograd { way, .. } => {
+                Tables::OneImage(winograd::one_image::Geometry::new(*way, step.inputs[0].shape, output))
             }
             _ => Tables::None,
         }

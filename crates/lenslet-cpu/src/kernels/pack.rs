@@ -56,7 +56,7 @@ impl Kernel for Block<'_> {
         for (inner, packed) in packed[..rows * row * width].chunks_exact_mut(row * width).enumerate() {
             let from = &weight[inner * inner_stride..];
             let mut done = 0;
-            if channels == S::N && tap_stride == 1 {
+            if [channels, width] == [S::N; 2] && tap_stride == 1 {
                 done = row - row % S::N;
                 assert!(done == 0 || from.len() >= (S::N - 1) * channel_stride + done);
                 for tap in (0..done).step_by(S::N) {
@@ -64,7 +64,7 @@ impl Kernel for Block<'_> {
                     // SAFETY: the assert above: S::N rows of at least `done` numbers; `to` has S::N² of them.
                     unsafe { simd.transpose(from.as_ptr().add(tap), channel_stride, to, S::N) };
                 }
-            } else if channels == S::N && channel_stride == 1 {
+            } else if [channels, width] == [S::N; 2] && channel_stride == 1 {
                 done = row;
                 for (tap, packed) in packed.chunks_exact_mut(S::N).enumerate() {
                     simd.store(simd.load(&from[tap * tap_stride..], 0), packed, 0);

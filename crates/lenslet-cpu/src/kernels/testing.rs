@@ -163,6 +163,27 @@ impl Check {
         empty
     }
 
+    /// A kernel with channels in the lanes that makes the op's value, image by image.
+    pub(crate) fn one_image(&self, kernel: impl Fn(Isa, Call<'_>)) {
+        let (expected, shape) = (self.value(), self.shape());
+        for isa in Isa::available() {
+            let machine = Machine::Channels(isa);
+            for image in 0..self.batch {
+                let output = vec![f32::NAN; shape.len()];
+                self.tile(
+                    machine,
+                    image,
+                    shape,
+                    output,
+                    |_, call| kernel(isa, call),
+                    |output| {
+                        self.compare(&machine, &expected, image, output.iter().copied());
+                    },
+                );
+            }
+        }
+    }
+
     /// What a plain function on whole values makes.
     pub(crate) fn whole(shape: Shape, inputs: &[&Tensor<f64>], kernel: impl FnOnce(Call<'_>)) -> Tensor<f64> {
         let data: Vec<Vec<f32>> = inputs.iter().map(|x| in_lanes(x, 0, 1, 1, false)).collect();

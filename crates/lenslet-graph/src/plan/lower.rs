@@ -15,7 +15,7 @@ use super::fusion::{Chain, Fusions, Pooling, Slope, Winners};
 use super::moves::moves;
 use super::stages::Stages;
 use super::weight_grad::Way;
-use super::{Kernel, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block};
+use super::{Kernel, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block, trains};
 use crate::ops::Op;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use crate::ops::custom::{Custom, CustomGrad};
@@ -494,8 +494,13 @@ impl Lowering<'_> {
 
     fn winograd(&self, layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Winograd> {
         let Options { batch, lanes, winograd } = self.options;
-        let way = || Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes));
-        (winograd && lanes > 1).then(way).flatten()
+        // Where the graph trains, its weights are new in every run.
+        let images = if trains(self.graph) { batch } else { usize::MAX };
+        let way = || match lanes {
+            1 => Winograd::choose_for_one_image(layer, image, output, gradient, images),
+            lanes => Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes)),
+        };
+        winograd.then(way).flatten()
     }
 
     fn push(&mut self, node: NodeId, stage: usize, tile: bool, kernel: Kernel, inputs: Vec<Handle>, output: Handle) {

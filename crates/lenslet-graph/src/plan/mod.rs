@@ -384,6 +384,11 @@ impl Pack {
     }
 }
 
+/// Whether a graph makes gradients, or anything else by which its parameters change from run to run.
+fn trains(graph: &Graph) -> bool {
+    graph.outputs.iter().any(|(role, _)| matches!(role, Role::Gradient(_) | Role::Update(_)))
+}
+
 impl Plan {
     /// Plans a graph for a batch.
     ///

@@ -44,7 +44,7 @@ impl Way {
 }
 
 /// Pairs of output and tap that meet an input.
-fn meetings(axis: &AxisWindow, input: usize, output: usize) -> usize {
+pub(super) fn meetings(axis: &AxisWindow, input: usize, output: usize) -> usize {
     (0..axis.kernel).map(|k| (0..output).filter(|&o| axis.input(o, k, input).is_some()).count()).sum()
 }
 

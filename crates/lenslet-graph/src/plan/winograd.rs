@@ -5,6 +5,7 @@
 //! are wasted. What comes out is counted and compared, in multiply-adds of a vector.
 
 use super::CHANNEL_BLOCK;
+use super::weight_grad::meetings;
 use crate::Shape;
 use crate::ops::conv2d::Conv2d;
 use crate::window::AxisWindow;
@@ -25,22 +26,103 @@ pub struct Winograd {
     pub outputs: usize,
     /// Whether it is the gradient: weights then change the roles of their channels, and turn.
     pub gradient: bool,
+    /// Output channels in a block of transformed weights.
+    pub block: usize,
 }
 
 /// Tiles that there are kernels for: results along an axis, and taps.
 const TILES: [[usize; 2]; 3] = [[4, 3], [3, 3], [2, 5]];
 
+/// The same for tiles of one image.
+const TILES_OF_ONE_IMAGE: [[usize; 2]; 2] = [[4, 3], [2, 3]];
+
+/// Output channels in a block where they stand in the lanes.
+const BLOCK_OF_ONE_IMAGE: usize = 16;
+
 /// Multiply-adds of a vector in whose time a tile of a channel is transformed, with what is read and written: measured, from
 /// 250 for maps in the cache to 600 for large ones.
 const TRANSFORM: usize = 400;
 
+/// The same for a result of a tile of one image, a lane's share: measured, from 25 to 40.
+const TRANSFORM_RESULT: usize = 35;
+
 /// The same for a kernel, 16 of which make a vector: measured, from 35 to 85 where the weights go to memory.
 const TRANSFORM_KERNEL: usize = 70;
+
+/// Multiply-adds of a vector in whose time a vector of weights comes from memory: measured, 11.8 at 20 GB/s.
+const WEIGHT_FROM_MEMORY: usize = 12;
 
 impl Winograd {
     /// The best way for a convolution of an image, or for its gradient by it, if that is better than the direct one.
     /// So many tiles of images share the transformed weights.
     pub(super) fn choose(layer: &Conv2d, image: Shape, output: Shape, gradient: bool, images: usize) -> Option<Self> {
+        let fit = Fit::new(layer, image, output, gradient)?;
+        let (cost, way) = fit.cheapest(&TILES, CHANNEL_BLOCK, |way| way.cost(fit.y, images))?;
+        (cost < fit.direct()).then_some(way)
+    }
+
+    /// The same where tiles are one image each. So many images use the transformed weights before they are made again.
+    pub(super) fn choose_for_one_image(
+        layer: &Conv2d,
+        image: Shape,
+        output: Shape,
+        gradient: bool,
+        images: usize,
+    ) -> Option<Self> {
+        let fit = Fit::new(layer, image, output, gradient)?;
+        let cost = |way: &Self| way.cost_of_one_image(fit.y, images);
+        let (cost, way) = fit.cheapest(&TILES_OF_ONE_IMAGE, BLOCK_OF_ONE_IMAGE, cost)?;
+        (cost < fit.direct()).then_some(way)
+    }
+
+    /// Multiply-adds for a tile of images, the transforms counted as such.
+    fn cost(&self, y: Shape, images: usize) -> usize {
+        let positions = self.positions(y);
+        let kernels = self.inner * self.outputs.next_multiple_of(self.block);
+        let transforms = positions * (self.inner + self.outputs) * TRANSFORM;
+        positions * self.places() * kernels + transforms + kernels * TRANSFORM_KERNEL / images
+    }
+
+    /// The same for one image. Where there are few positions, their products wait for the weights.
+    fn cost_of_one_image(&self, y: Shape, images: usize) -> usize {
+        let positions = self.positions(y);
+        let kernels = self.inner * self.outputs.next_multiple_of(self.block);
+        let products = positions.max(WEIGHT_FROM_MEMORY) * self.places() * kernels;
+        let results = positions * self.tile * self.tile * (self.inner + self.outputs);
+        products + results * TRANSFORM_RESULT + kernels * 16 * TRANSFORM_KERNEL / images
+    }
+
+    /// Tiles of one map.
+    fn positions(&self, y: Shape) -> usize {
+        y.dim(1).div_ceil(self.tile) * y.dim(2).div_ceil(self.tile)
+    }
+
+    /// Numbers of a transformed tile, each of which belongs to a product of matrices.
+    pub const fn places(&self) -> usize {
+        let side = self.tile + self.kernel - 1;
+        side * side
+    }
+
+    /// Numbers of the transformed weights: `[block of output channels][place][inner channel][channel in block]`.
+    pub const fn packed_len(&self) -> usize {
+        self.outputs.next_multiple_of(self.block) * self.places() * self.inner
+    }
+}
+
+/// A convolution, or its gradient by the image, that can be done in Winograd's way.
+struct Fit {
+    kernel: usize,
+    before: [usize; 2],
+    inner: usize,
+    /// Sizes of what is written.
+    y: Shape,
+    gradient: bool,
+    /// Pairs of output and tap that meet an input, along each axis. Taps in padding are left out by the direct way.
+    met: [usize; 2],
+}
+
+impl Fit {
+    fn new(layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Self> {
         let window = layer.window();
         let axes = [window.height, window.width];
         let kernel = axes[0].kernel;
@@ -56,37 +138,26 @@ impl Winograd {
         }
         let before = axes.map(|axis| if gradient { kernel - 1 - axis.before } else { axis.before });
         let (x, y) = if gradient { (output, image) } else { (image, output) };
-        let tile = |[tile, taps]: [usize; 2]| {
-            let way = Self { tile, kernel, before, inner: x.dim(0), outputs: y.dim(0), gradient };
-            (taps == kernel).then(|| (way.cost(y, images), way))
-        };
-        let (cost, way) = TILES.into_iter().filter_map(tile).min_by_key(|&(cost, _)| cost)?;
-        // Taps in padding are left out by the direct way.
-        let met = |axis: usize| {
-            let (size, outputs) = (image.dim(1 + axis), output.dim(1 + axis));
-            (0..outputs).map(|o| (0..kernel).filter(|&k| axes[axis].input(o, k, size).is_some()).count()).sum::<usize>()
-        };
-        let direct = met(0) * met(1) * way.inner * way.outputs;
-        (cost < direct).then_some(way)
+        let met = [0, 1].map(|axis| meetings(&axes[axis], image.dim(1 + axis), output.dim(1 + axis)));
+        Some(Self { kernel, before, inner: x.dim(0), y, gradient, met })
     }
 
-    /// Multiply-adds for a tile of images, the transforms counted as such.
-    fn cost(&self, y: Shape, images: usize) -> usize {
-        let positions = y.dim(1).div_ceil(self.tile) * y.dim(2).div_ceil(self.tile);
-        let kernels = self.inner * self.outputs.next_multiple_of(CHANNEL_BLOCK);
-        let transforms = positions * (self.inner + self.outputs) * TRANSFORM;
-        positions * self.places() * kernels + transforms + kernels * TRANSFORM_KERNEL / images
+    /// Multiply-adds of the direct way.
+    fn direct(&self) -> usize {
+        self.met[0] * self.met[1] * self.inner * self.y.dim(0)
     }
 
-    /// Numbers of a transformed tile, each of which belongs to a product of matrices.
-    pub const fn places(&self) -> usize {
-        let side = self.tile + self.kernel - 1;
-        side * side
-    }
-
-    /// Numbers of the transformed weights: `[block of output channels][place][inner channel][channel in block]`.
-    pub const fn packed_len(&self) -> usize {
-        self.outputs.next_multiple_of(CHANNEL_BLOCK) * self.places() * self.inner
+    /// The way with one of these tiles that costs the least.
+    fn cheapest(
+        &self,
+        tiles: &[[usize; 2]],
+        block: usize,
+        cost: impl Fn(&Winograd) -> usize,
+    ) -> Option<(usize, Winograd)> {
+        let &Self { kernel, before, inner, y, gradient, .. } = self;
+        let tiles = tiles.iter().filter(|[_, taps]| *taps == kernel);
+        let ways = tiles.map(|&[tile, _]| Winograd { tile, kernel, before, inner, outputs: y.dim(0), gradient, block });
+        ways.map(|way| (cost(&way), way)).min_by_key(|&(cost, _)| cost)
     }
 }
 
@@ -132,6 +203,30 @@ mod tests {
             let image = ShapeVar::image(image);
             let output = layer.rule(&image).expect("it fits").shape();
             let tile = |gradient| Winograd::choose(&layer, image.shape(), output, gradient, images).map(|way| way.tile);
+            assert_eq!([false, true].map(tile), expected, "{about}");
+        }
+    }
+
+    /// What was measured to be the fastest (AVX-512, weights that do not stay in the cache).
+    #[test]
+    fn it_is_chosen_where_one_image_takes_less() {
+        let conv = |channels, outputs| Conv2d::new(channels, outputs, 3).padding(1);
+        for (about, layer, image, images, expected) in [
+            ("many channels", conv(64, 64), [64, 32, 32], usize::MAX, [Some(4), Some(4)]),
+            ("even for a single image", conv(64, 64), [64, 32, 32], 1, [Some(4), Some(4)]),
+            ("more outputs", conv(64, 256), [64, 15, 15], usize::MAX, [Some(4), Some(4)]),
+            ("few large tiles would wait for weights", conv(256, 256), [256, 8, 8], usize::MAX, [Some(2), Some(2)]),
+            ("and transforming those takes time", conv(256, 256), [256, 8, 8], 1, [None, None]),
+            ("any tiles would wait for weights", conv(512, 512), [512, 4, 4], usize::MAX, [None, None]),
+            ("three channels", conv(3, 64), [3, 32, 32], usize::MAX, [None, None]),
+            ("five taps", Conv2d::new(64, 64, 5).same(), [64, 16, 16], usize::MAX, [None, None]),
+        ] {
+            let image = ShapeVar::image(image);
+            let output = layer.rule(&image).expect("it fits").shape();
+            let tile = |gradient| {
+                let way = Winograd::choose_for_one_image(&layer, image.shape(), output, gradient, images);
+                way.map(|way| way.tile)
+            };
             assert_eq!([false, true].map(tile), expected, "{about}");
         }
     }

@@ -1,7 +1,7 @@
 //! Kernels for tiles of one image: channels stand in the lanes.
 //!
 //! Batches that do not fill the lanes are cut into tiles of one image each, where a value is plain C×H×W. Most kernels go
-//! over its numbers with one lane, and the compiler makes vectors of their loops. The three that take the time have pages
+//! over its numbers with one lane, and the compiler makes vectors of their loops. Those that take the time have pages
 //! here, with channels (for dense layers, features) in the lanes: a number of the image goes into all lanes, and meets a
 //! vector of weights, one for each of 8 or 16 output channels. Between image and lanes stand transpositions of whole planes
 //! ([`to_planes`], [`to_pixels`]), a few hundredths of a convolution's time.
@@ -12,6 +12,7 @@ pub(crate) mod conv2d;
 mod conv2d_geometry;
 pub(crate) mod conv2d_weight_grad;
 pub(crate) mod linear;
+pub(crate) mod whole_map;
 
 /// An image's planes with zeros around them, so that each tap of a kernel meets a number.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +71,7 @@ impl Frame {
 
 /// Puts `pixels`, `step` numbers each of which the first are channels, into as many planes as `planes` has room for.
 #[inline(always)]
-fn to_planes<S: Lanes>(simd: S, pixels: &[f32], step: usize, planes: &mut [f32]) {
+pub(super) fn to_planes<S: Lanes>(simd: S, pixels: &[f32], step: usize, planes: &mut [f32]) {
     let count = pixels.len() / step;
     let channels = planes.len() / count;
     assert!(channels <= step);
@@ -103,7 +104,7 @@ fn to_planes<S: Lanes>(simd: S, pixels: &[f32], step: usize, planes: &mut [f32])
 
 /// The other way, for up to `N` planes of `count` numbers: channels that are not there become 0.
 #[inline(always)]
-fn to_pixels<S: Lanes>(simd: S, planes: &[f32], count: usize, pixels: &mut [f32]) {
+pub(super) fn to_pixels<S: Lanes>(simd: S, planes: &[f32], count: usize, pixels: &mut [f32]) {
     let channels = planes.len() / count;
     assert!(channels <= S::N && pixels.len() == count * S::N);
     for pixel in blocks(count, S::N) {

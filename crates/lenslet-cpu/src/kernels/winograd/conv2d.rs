@@ -64,10 +64,10 @@ impl Kernel for Convolve<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let Way { tile, kernel, inner, outputs, .. } = self.geometry.way;
+        let Way { tile, kernel, inner, outputs, block, .. } = self.geometry.way;
         let [x_len, y_len] = [self.geometry.x, self.geometry.y].map(|[height, width]| height * width * S::N);
         assert!(self.x.len() == inner * x_len && self.y.len() == outputs * y_len);
-        assert_eq!(self.weight.len(), self.geometry.way.packed_len());
+        assert!(block == BLOCK && self.weight.len() == self.geometry.way.packed_len());
         assert!(self.bias.is_empty() || self.bias.len() == outputs);
         match (tile, kernel) {
             (4, 3) => self.all::<S, 6, 4, 3>(simd),

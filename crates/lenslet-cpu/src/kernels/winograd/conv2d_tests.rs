@@ -2,7 +2,7 @@
 
 use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad};
 use lenslet_graph::ops::map::Map;
-use lenslet_graph::plan::Winograd as Way;
+use lenslet_graph::plan::{CHANNEL_BLOCK, Winograd as Way};
 use lenslet_graph::{Shape, ShapeVar};
 use proptest::prelude::*;
 
@@ -48,7 +48,7 @@ impl Case {
         let before = [window.height.before, window.width.before];
         let before = if gradient { before.map(|before| kernel - 1 - before) } else { before };
         let (x, y) = if gradient { (self.output, self.image) } else { (self.image, self.output) };
-        Way { tile: self.tile, kernel, before, inner: x.dim(0), outputs: y.dim(0), gradient }
+        Way { tile: self.tile, kernel, before, inner: x.dim(0), outputs: y.dim(0), gradient, block: CHANNEL_BLOCK }
     }
 }
 

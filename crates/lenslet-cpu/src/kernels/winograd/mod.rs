@@ -1,13 +1,17 @@
 //! Winograd's convolution: 3×3 and 5×5 kernels at stride 1 with a fraction of the products.
 //!
 //! [`transform`] has the transforms of tiles, by the [`matrices`]; [`weights`] applies them to a layer's weights once a step,
-//! and [`conv2d`] to [`maps`]. Which layers are done this way is the plan's choice ([`lenslet_graph::plan::Winograd`]).
+//! and [`conv2d`] to [`maps`], [`one_image`] to those of a single image. Which layers are done this way is the plan's choice ([`lenslet_graph::plan::Winograd`]).
 
 pub(crate) mod conv2d;
 #[cfg(test)]
 mod conv2d_tests;
 mod maps;
 mod matrices;
+pub(crate) mod one_image;
+#[cfg(test)]
+mod one_image_tests;
+mod tile_products;
 pub(crate) mod transform;
 #[cfg(test)]
 mod transform_tests;

@@ -1,17 +1,17 @@
 //! Weights as [`conv2d`](super::conv2d) reads them: each kernel transformed, `G g Gᵀ`.
 //!
-//! The order is `[block of 8 output channels][place][inner channel][channel in block]`. Lanes are kernels that stand side by
+//! The order is `[block of output channels][place][inner channel][channel in block]`. Lanes are kernels that stand side by
 //! side there, so their transforms are written as vectors; their taps are gathered one by one. For the gradient by the
 //! image, output and inner channels are exchanged and the kernels turned by half a circle.
 
-use lenslet_graph::plan::{CHANNEL_BLOCK as BLOCK, Winograd as Way};
+use lenslet_graph::plan::Winograd as Way;
 
 use super::transform::{Winograd, spread};
 use crate::simd::{Kernel, Lanes, MAX_LANES};
 
 /// Blocks of output channels that can be packed side by side.
 pub(crate) fn parts(way: &Way) -> usize {
-    way.outputs.div_ceil(BLOCK)
+    way.outputs.div_ceil(way.block)
 }
 
 /// Numbers of one block.
@@ -37,6 +37,7 @@ impl Kernel for Transform<'_> {
         match (self.way.tile, self.way.kernel) {
             (4, 3) => self.all::<S, 6, 4, 3>(simd),
             (3, 3) => self.all::<S, 5, 3, 3>(simd),
+            (2, 3) => self.all::<S, 4, 2, 3>(simd),
             (2, 5) => self.all::<S, 6, 2, 5>(simd),
             _ => unreachable!("the plan takes the sizes that are here"),
         }
@@ -46,7 +47,7 @@ impl Kernel for Transform<'_> {
 impl Transform<'_> {
     #[inline(always)]
     fn all<S: Lanes, const N: usize, const M: usize, const R: usize>(self, simd: S) {
-        let place_len = self.way.inner * BLOCK;
+        let place_len = self.way.inner * self.way.block;
         assert_eq!(self.packed.len(), N * N * place_len);
         for first in (0..place_len).step_by(S::N) {
             let lanes = S::N.min(place_len - first);
@@ -67,11 +68,11 @@ impl Transform<'_> {
     /// The kernels of the first `lanes` numbers from `first` on, `[inner channel][channel in block]`.
     #[inline(always)]
     fn gather<S: Lanes, const R: usize>(&self, simd: S, first: usize, lanes: usize) -> [[S::V; R]; R] {
-        let Way { inner, outputs, gradient, .. } = *self.way;
+        let Way { inner, outputs, gradient, block, .. } = *self.way;
         let taps = R * R;
         let mut numbers = [[[0.0; MAX_LANES]; R]; R];
         for lane in 0..lanes {
-            let (c, o) = ((first + lane) / BLOCK, self.part * BLOCK + (first + lane) % BLOCK);
+            let (c, o) = ((first + lane) / block, self.part * block + (first + lane) % block);
             if o >= outputs {
                 continue; // Missing channels of the last block are 0.
             }
