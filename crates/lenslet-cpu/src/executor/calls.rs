@@ -3,6 +3,7 @@
 use lenslet_graph::plan::Kernel;
 
 use crate::kernels::Call;
+use crate::kernels::max_pool::are_quarters;
 use crate::simd::Isa;
 
 /// How a kernel runs: in vectors, or with one lane.
@@ -18,6 +19,22 @@ impl Runner {
             Runner::Vectors(isa) => isa.run(kernel),
             Runner::OneLane(isa) => isa.run_one_lane(kernel),
         }
+    }
+}
+
+/// The same for a tile of one image: some kernels have another way there, with neighbouring numbers in the lanes.
+pub(super) fn with_image(kernel: &Kernel, call: Call<'_>, isa: Isa) {
+    use crate::kernels::channels::{column_lanes, max_pool, reduce};
+    let x = call.inputs.first().map(|input| input.shape);
+    match (kernel, x) {
+        (Kernel::ToWinners, _) => {
+            isa.at_most(column_lanes(call.inputs[1].shape.dim(2))).run(max_pool::Backward { winners: true, call })
+        }
+        (Kernel::MaxPool2dGrad(layer), Some(x)) if are_quarters(layer, x, call.inputs[1].shape) => {
+            isa.at_most(column_lanes(call.inputs[1].shape.dim(2))).run(max_pool::Backward { winners: false, call });
+        }
+        (Kernel::Reduce(op), Some(x)) if reduce::fits(op, x, call.shape) => isa.run(reduce::Reduce { op: *op, call }),
+        _ => with_call(kernel, call, Runner::OneLane(isa)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use lenslet_graph::Shape;
 use lenslet_graph::plan::{Kernel, Move, Operand, Place, Plan, Step, WEIGHT_BLOCK};
 
-use super::calls::{Runner, with_call};
+use super::calls::{Runner, with_call, with_image};
 use super::one_image::is_by_channel;
 use super::tables::Tables;
 use super::{Feed, SUM_PART, Stage, Task, row_step};
@@ -99,7 +99,7 @@ impl Run<'_> {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
             }
-            (Kernel::Conv2d { .. } | Kernel::Conv2dInputGrad { .. }, Tables::ChannelsCorrelate(geometry)) => {
+            (_, Tables::ChannelsCorrelate(geometry)) => {
                 self.channels_correlate(step, geometry, 0..geometry.blocks(), at, at.thread);
             }
             (_, Tables::WholeMap(geometry)) => self.whole_map(step, geometry, 0..geometry.blocks(), at),
@@ -109,7 +109,7 @@ impl Run<'_> {
                 // SAFETY: the thread's own.
                 let work = unsafe { self.views.work(at.thread) };
                 let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output, work };
-                self.isa.at_most(geometry.block).run(kernel);
+                self.isa.at_most(geometry.lanes()).run(kernel);
             }
             (Kernel::Linear { activation }, Tables::None) => {
                 let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
@@ -139,7 +139,10 @@ impl Run<'_> {
             }
             (kernel, _) => {
                 let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
-                with_call(kernel, call, self.on_tiles());
+                match self.plan.options.lanes {
+                    1 => with_image(kernel, call, self.isa),
+                    _ => with_call(kernel, call, self.on_tiles()),
+                }
             }
         }
     }
@@ -154,20 +157,24 @@ impl Run<'_> {
         worker: usize,
     ) {
         let channels = geometry.channels(blocks.clone());
-        let plane = step.output.shape.dim(1) * step.output.shape.dim(2);
-        // SAFETY: the plan was checked; blocks write to channels of their own, and the worker works in its own block.
-        let (inputs, y, work) = unsafe {
-            let y = self.part(step, channels.start * plane, channels.len() * plane, at);
-            (self.inputs(step, at), y, self.views.work(worker))
+        let (activation, winners) = match step.kernel {
+            Kernel::Conv2d { activation, .. } => (activation, false),
+            Kernel::Conv2dMaxPool { activation, winners, .. } => (activation, winners),
+            _ => (None, false),
+        };
+        let plane = geometry.plane_out();
+        let [first, len, all] = [channels.start, channels.len(), geometry.channels(0..geometry.blocks()).len()];
+        // SAFETY: the plan was checked; blocks write to channels of their own, whose winners stand behind all channels, and
+        // the worker works in its own block.
+        let (inputs, y, winners, work) = unsafe {
+            let y = self.part(step, first * plane, len * plane, at);
+            let winners = if winners { self.part(step, (all + first) * plane, len * plane, at) } else { &mut [] };
+            (self.inputs(step, at), y, winners, self.views.work(worker))
         };
         let (x, weight) = (inputs[0].data, inputs[1].data);
         let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-        let activation = match step.kernel {
-            Kernel::Conv2d { activation, .. } => activation,
-            _ => None,
-        };
-        let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, work };
-        self.isa.at_most(geometry.block).run(kernel);
+        let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
+        self.isa.at_most(geometry.lanes()).run(kernel);
     }
 
     /// How tiles run.
@@ -256,7 +263,7 @@ impl Run<'_> {
                 let divisor = if *mean { self.plan.options.batch as f32 } else { 1.0 };
                 // SAFETY: the plan was checked; parts write to ranges of their own.
                 let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len, at)) };
-                kernels::batch::sum_slots(slots, divisor, from..from + len, output);
+                kernels::batch::sum_slots(self.isa, slots, divisor, from..from + len, output);
             }
             Kernel::SumWeightSlots => {
                 let [outputs, channels] = [step.output.shape.dim(0), step.output.shape.dim(1)];

@@ -1,6 +1,7 @@
 //! What a step's kernel needs to know about sizes, worked out when an executor is made; and which kernel that is, where a
 //! step of the plan may run in several ways.
 
+use lenslet_graph::Shape;
 use lenslet_graph::plan::{Kernel, Operand, Step};
 
 use crate::kernels::{channels, conv2d_weight_grad, conv2d_weight_grad_rows, stretches, winograd};
@@ -48,9 +49,8 @@ impl Tables {
                 Tables::Correlate(stretches::Geometry::forward(layer, step.inputs[0].shape, output))
             }
             Kernel::Conv2dMaxPool { layer, winners, .. } => {
-                let channels = output.dim(0) / if *winners { 2 } else { 1 };
-                let pooled = lenslet_graph::Shape::image(channels, output.dim(1), output.dim(2));
-                Tables::Correlate(stretches::Geometry::pooled(layer, step.inputs[0].shape, pooled))
+                let geometry = stretches::Geometry::pooled(layer, step.inputs[0].shape, pooled(output, *winners));
+                Tables::Correlate(geometry)
             }
             Kernel::Conv2dInputGrad { layer } => {
                 Tables::Correlate(stretches::Geometry::backward(layer, output, step.inputs[0].shape))
@@ -91,15 +91,24 @@ impl Tables {
                 let image = step.inputs[0].shape;
                 match channels::whole_map::Geometry::new(layer, image, output) {
                     Some(geometry) => Tables::WholeMap(geometry),
-                    None => Tables::ChannelsCorrelate(channels::conv2d::Geometry::forward(layer, image, output)),
+                    None => {
+                        let geometry = channels::conv2d::Geometry::forward(layer, image, output);
+                        Tables::ChannelsCorrelate(geometry.by_cost())
+                    }
                 }
             }
-            Kernel::Conv2dInputGrad { layer } => {
-                Tables::ChannelsCorrelate(channels::conv2d::Geometry::backward(layer, output, step.inputs[0].shape))
+            Kernel::Conv2dMaxPool { layer, winners, .. } => {
+                let (image, pooled) = (step.inputs[0].shape, pooled(output, *winners));
+                Tables::ChannelsCorrelate(channels::conv2d::Geometry::pooled(layer, image, pooled).by_cost())
             }
+            Kernel::Conv2dInputGrad { layer } => Tables::ChannelsCorrelate(
+                channels::conv2d::Geometry::backward(layer, output, step.inputs[0].shape).by_cost(),
+            ),
             Kernel::Conv2dWeightGrad { layer } => {
                 let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);
-                Tables::ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry::new(layer, image, gradient))
+                Tables::ChannelsWeightGrad(
+                    channels::conv2d_weight_grad::Geometry::new(layer, image, gradient).by_cost(),
+                )
             }
             Kernel::Winograd { way, .. } => {
                 Tables::OneImage(winograd::one_image::Geometry::new(*way, step.inputs[0].shape, output))
@@ -107,4 +116,9 @@ impl Tables {
             _ => Tables::None,
         }
     }
+}
+
+/// The pooled values alone of what a convolution that pools hands on.
+fn pooled(output: Shape, winners: bool) -> Shape {
+    Shape::image(output.dim(0) / if winners { 2 } else { 1 }, output.dim(1), output.dim(2))
 }

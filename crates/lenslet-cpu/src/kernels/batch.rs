@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::reduce::totals;
 use super::{Call, Slots};
-use crate::simd::{Kernel, Lanes};
+use crate::simd::{Isa, Kernel, Lanes};
 
 /// A whole value to every image, divided by the number of images if `mean`; empty lanes get 0.
 pub(crate) struct Expand<'a> {
@@ -150,19 +150,37 @@ impl Spread {
 }
 
 /// The part `range` of the sum of all slots, divided by `divisor`.
-pub(crate) fn sum_slots(slots: Slots<'_>, divisor: f32, range: Range<usize>, output: &mut [f32]) {
-    // So many totals are under way that each slot's memory is read in stretches.
-    let mut totals = [0.0f64; 64];
-    for (start, output) in range.step_by(totals.len()).zip(output.chunks_mut(totals.len())) {
-        let totals = &mut totals[..output.len()];
-        totals.fill(0.0);
-        for slot in slots.iter() {
-            for (total, &x) in totals.iter_mut().zip(&slot[start..]) {
-                *total += f64::from(x);
+pub(crate) fn sum_slots(isa: Isa, slots: Slots<'_>, divisor: f32, range: Range<usize>, output: &mut [f32]) {
+    isa.run(SumSlots { slots, divisor, range, output });
+}
+
+struct SumSlots<'a> {
+    slots: Slots<'a>,
+    divisor: f32,
+    range: Range<usize>,
+    output: &'a mut [f32],
+}
+
+impl Kernel for SumSlots<'_> {
+    type Output = ();
+
+    /// The compiler makes vectors of these loops.
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) {
+        // So many totals are under way that each slot's memory is read in stretches.
+        let mut totals = [0.0f64; 64];
+        for (start, output) in self.range.step_by(totals.len()).zip(self.output.chunks_mut(totals.len())) {
+            let totals = &mut totals[..output.len()];
+            totals.fill(0.0);
+            for slot in self.slots.iter() {
+                for (total, &x) in totals.iter_mut().zip(&slot[start..]) {
+                    *total += f64::from(x);
+                }
             }
-        }
-        for (y, &total) in output.iter_mut().zip(&*totals) {
-            *y = (total / f64::from(divisor)) as f32;
+            for (y, &total) in output.iter_mut().zip(&*totals) {
+                // Most divisors are 1, and a division takes longer than the sums.
+                *y = if self.divisor == 1.0 { total } else { total / f64::from(self.divisor) } as f32;
+            }
         }
     }
 }
@@ -239,7 +257,7 @@ mod tests {
             check.sums(shape, |machine, call| machine.run(SumImages { call }), |slots, output| {
                 for (number, output) in output.chunks_mut(part).enumerate() {
                     let first = number * part;
-                    sum_slots(slots, divisor, first..first + output.len(), output);
+                    sum_slots(Isa::detect(), slots, divisor, first..first + output.len(), output);
                 }
             });
         }

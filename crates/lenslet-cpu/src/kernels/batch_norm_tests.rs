@@ -11,6 +11,7 @@ use super::Call;
 use super::batch::sum_slots;
 use super::batch_norm::{Backward, Forward, Sums, folded_bias, folded_scale};
 use super::testing::{Check, Random, shape};
+use crate::simd::Isa;
 
 const ACTIVATIONS: [Option<Map>; 5] =
     [None, Some(Map::Relu), Some(Map::Gelu), Some(Map::Tanh), Some(Map::LeakyRelu { slope: 0.1 })];
@@ -68,7 +69,7 @@ proptest! {
         let rounding = 2e-6 * ((height * width * batch) as f64).sqrt();
         let check = Check::new(op, inputs).expecting(expected).gradient(2).tolerance(1e-5 + rounding);
         check.sums(two, |machine, call| machine.run(Sums { eps, activation, call }), |slots, output| {
-            sum_slots(slots, 1.0, 0..output.len(), output);
+            sum_slots(Isa::detect(), slots, 1.0, 0..output.len(), output);
         });
 
         let (op, sums) = (BatchNormGrad { eps, training }, random.tensor(two, 1));

@@ -89,14 +89,14 @@ impl Kernel for Correlate<'_> {
 
 /// Between which numbers results are kept: the activations that are done in registers. Others have a pass of their own.
 #[derive(Clone, Copy)]
-struct Bounds {
-    min: f32,
-    max: f32,
+pub(super) struct Bounds {
+    pub(super) min: f32,
+    pub(super) max: f32,
 }
 
 impl Bounds {
     /// The activation as bounds, or else itself.
-    fn of(activation: Option<Map>) -> (Option<Self>, Option<Map>) {
+    pub(super) fn of(activation: Option<Map>) -> (Option<Self>, Option<Map>) {
         match activation {
             Some(Map::Relu) => (Some(Self { min: 0.0, max: f32::INFINITY }), None),
             Some(Map::Clamp { min, max }) if min <= max => (Some(Self { min, max }), None),

@@ -13,6 +13,7 @@ use super::stretches::Geometry;
 use super::testing::{Check, Machine, Random, shape};
 use super::{Call, Input, Slots, Tile};
 use super::{channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, max_pool, pack, winograd};
+use crate::simd::Isa;
 
 /// Weights in the order in which a convolution reads them.
 fn packed(machine: Machine, pack: &Pack, weight: &[f32]) -> Vec<f32> {
@@ -54,9 +55,10 @@ impl Correlation {
         let plane = call.shape.dim(1) * call.shape.dim(2);
         let (first, second) = y.split_at_mut(geometry.channels(0..half).len() * plane);
         for (blocks, y) in [(0..half, first), (half..all, second)] {
-            let work = &mut vec![f32::NAN; geometry.work_len()];
-            let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, work };
-            isa.at_most(geometry.block).run(kernel);
+            let (winners, work) = (&mut [], &mut vec![f32::NAN; geometry.work_len()]);
+            let kernel =
+                channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
+            isa.at_most(geometry.lanes()).run(kernel);
         }
     }
 }
@@ -107,13 +109,14 @@ fn check_forward(Case { layer, image, output }: Case, bias: bool, batch: usize, 
     let (groups, taps) = (layer.group_count(), weight.dim(2) * weight.dim(3));
     let (inner, outputs) = (weight.dim(1), layer.out_channels() / groups);
     let strides = [outputs * inner * taps, inner * taps, taps, 1];
-    let correlation = Correlation {
-        images: Geometry::forward(&layer, image, output),
-        channels: channels::conv2d::Geometry::forward(&layer, image, output),
-        order: Pack { groups, outputs, inner, taps, strides, block: block_width(outputs) },
-    };
     let check = Check::new(layer, inputs).tolerance(2e-5);
-    check.kernel(|machine, call| correlation.run(machine, None, call));
+    let by_channels = channels::conv2d::Geometry::forward(&layer, image, output);
+    for channels in [by_channels.clone().by_columns(), Some(by_channels)].into_iter().flatten() {
+        let images = Geometry::forward(&layer, image, output);
+        let order = Pack { groups, outputs, inner, taps, strides, block: block_width(outputs) };
+        let correlation = Correlation { images, channels, order };
+        check.kernel(|machine, call| correlation.run(machine, None, call));
+    }
 }
 
 fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) {
@@ -124,29 +127,32 @@ fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) 
     let (groups, taps) = (layer.group_count(), weight.dim(2) * weight.dim(3));
     let (inner, outputs) = (layer.out_channels() / groups, weight.dim(1));
     let strides = [inner * outputs * taps, taps, outputs * taps, 1];
-    let correlation = Correlation {
-        images: Geometry::backward(&layer, image, output),
-        channels: channels::conv2d::Geometry::backward(&layer, image, output),
-        order: Pack { groups, outputs, inner, taps, strides, block: block_width(outputs) },
-    };
     let inputs = [dy.clone(), tensor(&mut random, weight, 1)];
     let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(2e-5);
-    let empty = check.kernel(|machine, call| correlation.run(machine, None, call));
-    assert!(empty.iter().all(|&dx| dx == 0.0));
+    let by_channels = channels::conv2d::Geometry::backward(&layer, image, output);
+    for channels in [by_channels.clone().by_columns(), Some(by_channels)].into_iter().flatten() {
+        let images = Geometry::backward(&layer, image, output);
+        let order = Pack { groups, outputs, inner, taps, strides, block: block_width(outputs) };
+        let correlation = Correlation { images, channels, order };
+        let empty = check.kernel(|machine, call| correlation.run(machine, None, call));
+        assert!(empty.iter().all(|&dx| dx == 0.0));
+    }
 
     let geometry = &conv2d_weight_grad::Geometry::new(&layer, image, output);
-    let of_channels = &channels::conv2d_weight_grad::Geometry::new(&layer, image, output);
+    let by_channels = channels::conv2d_weight_grad::Geometry::new(&layer, image, output);
     let check = Check::new(Conv2dWeightGrad { layer }, [x, dy]).gradient(1).tolerance(5e-5);
-    let tile = |machine: Machine, call: Call<'_>| {
-        let [x, dy] = [0, 1].map(|i| call.inputs[i].data);
-        let Machine::Channels(isa) = machine else {
-            return machine.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output });
+    for of_image in [by_channels.clone().by_columns(), Some(by_channels)].into_iter().flatten() {
+        let tile = |machine: Machine, call: Call<'_>| {
+            let [x, dy] = [0, 1].map(|i| call.inputs[i].data);
+            let Machine::Channels(isa) = machine else {
+                return machine.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output });
+            };
+            let (geometry, work) = (&of_image, &mut vec![f32::NAN; of_image.work_len()]);
+            let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output, work };
+            isa.at_most(geometry.lanes()).run(kernel);
         };
-        let (geometry, work) = (of_channels, &mut vec![f32::NAN; of_channels.work_len()]);
-        let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: call.output, work };
-        isa.at_most(geometry.block).run(kernel);
-    };
-    check.sums(weight, tile, |slots, output| sum_slots(slots, 1.0, 0..output.len(), output));
+        check.sums(weight, tile, |slots, output| sum_slots(Isa::detect(), slots, 1.0, 0..output.len(), output));
+    }
     if layer.group_count() == 1 {
         check_rows(&check, Case { layer, image, output });
     }
@@ -389,7 +395,8 @@ fn check_pooling(machine: Machine, case: Pooling, random: &mut Random) {
     let (outputs, inner, taps) = (output.dim(0), image.dim(0), height * width);
     let order =
         Pack { groups: 1, outputs, inner, taps, strides: [0, inner * taps, taps, 1], block: block_width(outputs) };
-    let weight = packed(machine, &order, &numbers(outputs * inner * taps));
+    let weights = numbers(outputs * inner * taps);
+    let weight = packed(machine, &order, &weights);
     let [x, dy] = [image, pooled].map(|shape| numbers(shape.len() * lanes));
     let bias = numbers(outputs);
     let run = |geometry: &Geometry, y: &mut [f32], winners: &mut [f32]| {
@@ -399,16 +406,35 @@ fn check_pooling(machine: Machine, case: Pooling, random: &mut Random) {
     };
     let mut all = vec![f32::NAN; output.len() * lanes];
     run(&Geometry::forward(&layer, image, output), &mut all, &mut []);
-    let mut both = vec![f32::NAN; 2 * pooled.len() * lanes];
-    let (y, winners) = both.split_at_mut(pooled.len() * lanes);
-    run(&Geometry::pooled(&layer, image, pooled), y, winners);
-
     let sizes = Shape::image(2 * outputs, pooled.dim(1), pooled.dim(2));
-    let inputs = [Input { data: &both, shape: sizes }, Input { data: &dy, shape: pooled }];
     let tile = Tile { first: 0, images: lanes, batch: lanes, seed: 0, step: 0 };
-    let mut dx = vec![f32::NAN; all.len()];
-    machine.run(max_pool::ToWinners { call: Call { inputs: &inputs, output: &mut dx, shape: output, tile } });
+    let by_channels = channels::conv2d::Geometry::pooled(&layer, image, pooled);
+    for of_image in [by_channels.clone().by_columns(), Some(by_channels)].into_iter().flatten() {
+        let mut both = vec![f32::NAN; 2 * pooled.len() * lanes];
+        let mut dx = vec![f32::NAN; all.len()];
+        let (y, winners) = both.split_at_mut(pooled.len() * lanes);
+        if let Machine::Channels(isa) = machine {
+            let (geometry, weight) = (&of_image, &packed(machine, &Pack { block: of_image.block, ..order }, &weights));
+            let (x, bias, blocks, work) = (&x, &bias, 0..geometry.blocks(), &mut vec![f32::NAN; geometry.work_len()]);
+            let kernel =
+                channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
+            isa.at_most(geometry.lanes()).run(kernel);
+        } else {
+            run(&Geometry::pooled(&layer, image, pooled), y, winners);
+        }
+        let inputs = [Input { data: &both, shape: sizes }, Input { data: &dy, shape: pooled }];
+        let call = Call { inputs: &inputs, output: &mut dx, shape: output, tile };
+        match machine {
+            Machine::Channels(isa) => isa.run(channels::max_pool::Backward { winners: true, call }),
+            machine => machine.run(max_pool::ToWinners { call }),
+        }
+        check_winners(machine, case, &all, [&both, &dy, &dx]);
+    }
+}
 
+/// Whether `both` has the winners' values and `dx` their gradients, where `all` would have been pooled.
+fn check_winners(machine: Machine, case: Pooling, all: &[f32], [both, dy, dx]: [&[f32]; 3]) {
+    let (Pooling { output, pooled, activation, .. }, lanes) = (case, machine.lanes());
     let mut expected = vec![0.0; all.len()];
     for (i, &dy) in dy.iter().enumerate() {
         let (lane, window) = (i % lanes, i / lanes);
@@ -429,19 +455,23 @@ fn check_pooling(machine: Machine, case: Pooling, random: &mut Random) {
 fn activations_are_applied() {
     let layer = Conv2d::new(2, 15, 3);
     let case = case(layer, [2, 6, 9]).expect("it fits");
-    let correlation = Correlation {
-        images: Geometry::forward(&layer, case.image, case.output),
-        channels: channels::conv2d::Geometry::forward(&layer, case.image, case.output),
-        order: Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1], block: block_width(15) },
-    };
+    let by_channels = channels::conv2d::Geometry::forward(&layer, case.image, case.output);
+    for channels in [by_channels.clone().by_columns(), Some(by_channels)].into_iter().flatten() {
+        let images = Geometry::forward(&layer, case.image, case.output);
+        let order = Pack { groups: 1, outputs: 15, inner: 2, taps: 9, strides: [0, 18, 9, 1], block: block_width(15) };
+        check_activations(&Correlation { images, channels, order }, case);
+    }
+}
+
+fn check_activations(correlation: &Correlation, case: Case) {
     let mut random = Random::new(8);
-    let (x, weight) = (tensor(&mut random, case.image, 16), tensor(&mut random, layer.weight_shape(2), 1));
+    let (x, weight) = (tensor(&mut random, case.image, 16), tensor(&mut random, case.layer.weight_shape(2), 1));
     let [x, weight]: [Vec<f32>; 2] = [x, weight].map(|x| x.data().iter().map(|&x| x as f32).collect());
     for machine in Machine::vectors() {
         let run = |activation| {
             let mut y = vec![f32::NAN; case.output.len() * machine.lanes()];
             let x = Input { data: &x[..case.image.len() * machine.lanes()], shape: case.image };
-            let weight = Input { data: &weight, shape: layer.weight_shape(2) };
+            let weight = Input { data: &weight, shape: case.layer.weight_shape(2) };
             let tile = Tile { first: 0, images: machine.lanes(), batch: machine.lanes(), seed: 0, step: 0 };
             correlation.run(
                 machine,

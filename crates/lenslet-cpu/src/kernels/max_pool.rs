@@ -118,7 +118,7 @@ impl<V: Copy> Best<V> {
 
     /// The gradient where this number has won, and 0 elsewhere.
     #[inline(always)]
-    fn share<S: Lanes<V = V>>(&self, simd: S, number: usize, dy: V) -> V {
+    pub(super) fn share<S: Lanes<V = V>>(&self, simd: S, number: usize, dy: V) -> V {
         simd.if_equal(self.number, simd.splat(number as f32), dy, simd.splat(0.0))
     }
 }
@@ -173,7 +173,7 @@ fn inside(window: &AxisWindow, o: usize, size: usize) -> (usize, usize) {
 }
 
 /// Whether windows are 2×2, side by side, and whole.
-fn are_quarters(layer: &MaxPool2d, image: Shape, output: Shape) -> bool {
+pub(crate) fn are_quarters(layer: &MaxPool2d, image: Shape, output: Shape) -> bool {
     let window = layer.window();
     let halves = |axis: AxisWindow| (axis.kernel, axis.stride, axis.before, axis.dilation) == (2, 2, 0, 1);
     let fits = |axis| 2 * output.dim(axis) <= image.dim(axis);
@@ -275,7 +275,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kernels::testing::{Check, Random};
+    use crate::kernels::channels;
+    use crate::kernels::testing::{Check, Machine, Random};
 
     /// Whether the window fits; if so, it is checked both ways.
     fn check(layer: MaxPool2d, image: Shape, batch: usize, seed: u64) -> bool {
@@ -289,8 +290,10 @@ mod tests {
         };
         let dy = random.tensor(output.shape(), batch);
         Check::new(layer, [x.clone()]).kernel(|machine, call| machine.run(Forward { layer, call }));
-        let empty = Check::new(MaxPool2dGrad { layer }, [x, dy]).gradient(1).kernel(|machine, call| {
-            machine.run(Backward { layer, call });
+        let quarters = are_quarters(&layer, image, output.shape());
+        let empty = Check::new(MaxPool2dGrad { layer }, [x, dy]).gradient(1).kernel(|machine, call| match machine {
+            Machine::Channels(isa) if quarters => isa.run(channels::max_pool::Backward { winners: false, call }),
+            machine => machine.run(Backward { layer, call }),
         });
         assert!(empty.iter().all(|&dx| dx == 0.0));
         true

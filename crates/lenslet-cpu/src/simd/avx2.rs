@@ -111,6 +111,38 @@ impl<const R: usize> Lanes for Avx2<R> {
         }
     }
 
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, count: usize) -> __m256 {
+        unsafe { _mm256_maskload_ps(from, first(count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, v: __m256, to: *mut f32, count: usize) {
+        // The older instruction is a slow one on AMD.
+        match R {
+            32 => unsafe { _mm256_mask_storeu_ps(to, ((1u32 << count) - 1) as __mmask8, v) },
+            _ => unsafe { _mm256_maskstore_ps(to, first(count), v) },
+        }
+    }
+
+    #[inline(always)]
+    fn unzip(self, a: __m256, b: __m256) -> [__m256; 2] {
+        unsafe {
+            let even = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
+            let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0xdd>(a, b));
+            let (even, odd) = (_mm256_permute4x64_pd::<0xd8>(even), _mm256_permute4x64_pd::<0xd8>(odd));
+            [_mm256_castpd_ps(even), _mm256_castpd_ps(odd)]
+        }
+    }
+
+    #[inline(always)]
+    fn zip(self, a: __m256, b: __m256) -> [__m256; 2] {
+        unsafe {
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+        }
+    }
+
     /// Pairs of rows, then pairs of pairs, within halves of a vector; then the halves themselves.
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
@@ -136,4 +168,13 @@ impl<const R: usize> Lanes for Avx2<R> {
             }
         }
     }
+}
+
+/// Which of 8 lanes are the first `count`.
+#[inline(always)]
+fn first(count: usize) -> __m256i {
+    const ONES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let ones = &ONES[8 - count..][..8];
+    // SAFETY: the slice has 8 numbers; only an `Avx2` calls this.
+    unsafe { _mm256_loadu_si256(ones.as_ptr().cast()) }
 }

@@ -17,6 +17,8 @@ mod avx512;
 mod neon;
 mod portable;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "x86_64")]
 use avx2::Avx2;
@@ -76,6 +78,60 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
 
     /// The sum of the lanes, halves first: the same order everywhere.
     fn sum(self, v: Self::V) -> f32;
+
+    /// The first `count` numbers of `from`, and 0 in the other lanes.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `count` numbers, which are at most `N`.
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, count: usize) -> Self::V {
+        let mut lanes = [0.0; MAX_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller's promise.
+            *lane = unsafe { *from.add(i) };
+        }
+        self.load(&lanes, 0)
+    }
+
+    /// Writes the first `count` lanes to the beginning of `to`.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `count` numbers, which are at most `N`.
+    #[inline(always)]
+    unsafe fn store_part(self, v: Self::V, to: *mut f32, count: usize) {
+        let mut lanes = [0.0; MAX_LANES];
+        self.store(v, &mut lanes, 0);
+        for (i, &lane) in lanes.iter().enumerate().take(count) {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(i) = lane };
+        }
+    }
+
+    /// Of the numbers of `a` and then `b`, those at even places and those at odd ones.
+    #[inline(always)]
+    fn unzip(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
+        let mut both = [0.0; 2 * MAX_LANES];
+        self.store(a, &mut both, 0);
+        self.store(b, &mut both, 1);
+        let mut apart = [[0.0; MAX_LANES]; 2];
+        for i in 0..Self::N {
+            (apart[0][i], apart[1][i]) = (both[2 * i], both[2 * i + 1]);
+        }
+        [self.load(&apart[0], 0), self.load(&apart[1], 0)]
+    }
+
+    /// The other way: the numbers of `a` at even places, those of `b` at odd ones.
+    #[inline(always)]
+    fn zip(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
+        let mut apart = [[0.0; MAX_LANES]; 2];
+        self.store(a, &mut apart[0], 0);
+        self.store(b, &mut apart[1], 0);
+        let mut both = [0.0; 2 * MAX_LANES];
+        for i in 0..Self::N {
+            (both[2 * i], both[2 * i + 1]) = (apart[0][i], apart[1][i]);
+        }
+        [self.load(&both, 0), self.load(&both, 1)]
+    }
 
     /// Transposes a block of `N` by `N` numbers: what stands at `from[row·from_step + column]` goes to
     /// `to[column·to_step + row]`.

@@ -79,8 +79,7 @@ pub(super) struct Fusions {
 }
 
 impl Fusions {
-    /// With `pools`, convolutions pool.
-    pub(super) fn new(graph: &Graph, live: &[bool], pools: bool) -> Self {
+    pub(super) fn new(graph: &Graph, live: &[bool]) -> Self {
         let none = vec![false; graph.nodes.len()];
         let readers = readers(graph, live);
         let (chains, slopes, sums, winners) = Default::default();
@@ -88,7 +87,7 @@ impl Fusions {
         let live = || graph.ids().filter(|id| live[id.index()]);
         // First, for what a slope does not read any more may have a single reader left.
         live().for_each(|id| all.find_slope(graph, id));
-        live().for_each(|id| all.find_chain(graph, id, pools));
+        live().for_each(|id| all.find_chain(graph, id));
         all
     }
 
@@ -153,7 +152,7 @@ impl Fusions {
         self.readers[gradient.index()].extend(readers);
     }
 
-    fn find_chain(&mut self, graph: &Graph, id: NodeId, pools: bool) {
+    fn find_chain(&mut self, graph: &Graph, id: NodeId) {
         if self.is_away(id) || self.chains.contains_key(&id) || !graph.node(id).shape().is_batched() {
             return;
         }
@@ -190,7 +189,6 @@ impl Fusions {
             nodes.push(map);
         }
         if let Op::Conv2d(layer) = &graph.node(id).op
-            && pools
             && suits_pooling(layer, chain.activation)
         {
             let result = *nodes.last().expect("one at least");

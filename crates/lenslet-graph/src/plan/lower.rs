@@ -87,7 +87,7 @@ pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
         graph,
         options,
         stages: Stages::new(graph),
-        fusions: Fusions::new(graph, &live, options.lanes > 1),
+        fusions: Fusions::new(graph, &live),
         pooled: HashMap::new(),
         ready: HashMap::new(),
         recipes: HashMap::new(),

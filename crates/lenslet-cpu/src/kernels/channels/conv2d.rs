@@ -8,19 +8,20 @@
 //!
 //! Weights are packed as for tiles of many images, in blocks of 8 or 16 channels. Which values meet which weights is the
 //! [`Geometry`]'s to say. Results stand pixel by pixel until the block is done, and are then transposed into its channels'
-//! planes.
+//! planes; if the convolution pools, the greatest of each window are. Where columns stand in the lanes, each block is done
+//! by [`conv2d_columns`](super::conv2d_columns).
 
 use std::ops::Range;
 
 use lenslet_graph::ops::map::Map;
 
 pub(crate) use super::conv2d_geometry::Geometry;
-use super::to_planes;
+use super::{max_pool, to_planes};
 use crate::kernels::map;
 use crate::kernels::sliding::Run;
 use crate::simd::{Kernel, Lanes, MAX_LANES};
 
-/// `y[o] = activation(bias[o] + Σ w·x)`.
+/// `y[o] = activation(bias[o] + Σ w·x)`, or of four such values the greatest.
 pub(crate) struct Correlate<'a> {
     pub(crate) geometry: &'a Geometry,
     /// All of the image.
@@ -34,6 +35,9 @@ pub(crate) struct Correlate<'a> {
     pub(crate) blocks: Range<usize>,
     /// Their channels.
     pub(crate) y: &'a mut [f32],
+    /// For each pooled value the number of its winner in the window, or [`NO_WINNER`](crate::kernels::conv2d::NO_WINNER);
+    /// or nothing.
+    pub(crate) winners: &'a mut [f32],
     pub(crate) work: &'a mut [f32],
 }
 
@@ -42,25 +46,15 @@ impl Kernel for Correlate<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        match self.geometry.block / S::N {
-            1 => self.all::<S, 1>(simd),
-            2 => self.all::<S, 2>(simd),
-            vectors => unreachable!("a block is one vector or two, not {vectors}"),
-        }
-    }
-}
-
-impl Correlate<'_> {
-    #[inline(always)]
-    fn all<S: Lanes, const V: usize>(self, simd: S) {
         let g = self.geometry;
-        let (of_group, pixels) = (g.outputs.div_ceil(g.block), g.y[0] * g.y[1]);
+        let (of_group, plane) = (g.outputs.div_ceil(g.block), g.plane_out());
         let block_len = g.inner * g.kernel[0] * g.kernel[1] * g.block;
         assert!(self.x.len() >= g.x.channels * g.x.height.size * g.x.width.size);
         assert!(self.bias.is_empty() || self.bias.len() == g.groups * g.outputs);
-        let (frame, sums) = self.work.split_at_mut(g.x.work_len());
-        let (x, sums) = (g.x.around(self.x, frame), &mut sums[..pixels * g.block]);
-        let mut y = self.y;
+        assert!(!g.pooled || matches!(self.activation, None | Some(Map::Relu)), "pooling knows no slope but ReLU's");
+        let (frame, work) = self.work.split_at_mut(g.x.work_len());
+        let x = g.x.around(self.x, frame);
+        let (mut y, mut winners) = (self.y, self.winners);
         for number in self.blocks {
             let (group, channels) = (number / of_group, g.channels(number..number + 1));
             let mut bias = [0.0; MAX_LANES];
@@ -69,37 +63,81 @@ impl Correlate<'_> {
             }
             let block = Block {
                 geometry: g,
-                x: x[group * g.inner * g.x.plane()..][..g.inner * g.x.plane()].as_ptr(),
-                weight: self.weight[number * block_len..][..block_len].as_ptr(),
+                x: &x[group * g.inner * g.x.plane()..][..g.inner * g.x.plane() + g.x.behind],
+                weight: &self.weight[number * block_len..][..block_len],
                 bias,
-                sums: sums.as_mut_ptr(),
+                activation: self.activation,
+                channels: channels.len(),
             };
-            for rows in &g.rows {
-                for run in &g.runs {
-                    // SAFETY: the slices above have all that the geometry reaches: rows and runs end within the frame,
-                    // taps within the kernel, and pixels within the result.
-                    unsafe { block.area::<S, V>(simd, rows, run) }
-                }
+            let of_block = y.split_off_mut(..channels.len() * plane).expect("there is room for all channels");
+            let numbers = winners.split_off_mut(..winners.len().min(channels.len() * plane)).expect("no more than all");
+            let results = Results { y: of_block, winners: numbers, work };
+            match g.block / S::N {
+                _ if g.by_column() => block.columns(simd, results),
+                1 => block.channels::<S, 1>(simd, results),
+                2 => block.channels::<S, 2>(simd, results),
+                vectors => unreachable!("a block is one vector or two, not {vectors}"),
             }
-            match self.activation {
-                Some(Map::Relu) => map::in_place(simd, Map::Relu, sums),
-                Some(map) => map::in_place(simd, map, sums),
-                None => {}
-            }
-            let (planes, rest) = y.split_at_mut(channels.len() * pixels);
-            to_planes(simd, sums, g.block, planes);
-            y = rest;
         }
     }
 }
 
 /// A block of output channels.
-struct Block<'a> {
-    geometry: &'a Geometry,
-    /// The group's first input channel.
-    x: *const f32,
-    weight: *const f32,
-    bias: [f32; MAX_LANES],
+pub(super) struct Block<'a> {
+    pub(super) geometry: &'a Geometry,
+    /// The group's input channels in their frame, and what may be read behind them.
+    pub(super) x: &'a [f32],
+    pub(super) weight: &'a [f32],
+    pub(super) bias: [f32; MAX_LANES],
+    pub(super) activation: Option<Map>,
+    /// Channels that there are.
+    pub(super) channels: usize,
+}
+
+/// Where a block's results go.
+pub(super) struct Results<'a> {
+    pub(super) y: &'a mut [f32],
+    pub(super) winners: &'a mut [f32],
+    pub(super) work: &'a mut [f32],
+}
+
+impl Block<'_> {
+    /// With channels in the lanes, in `V` vectors.
+    #[inline(always)]
+    fn channels<S: Lanes, const V: usize>(&self, simd: S, results: Results<'_>) {
+        let g = self.geometry;
+        let (sums, pooled) = results.work.split_at_mut(g.plane() * g.block);
+        let pixels = Pixels { block: self, sums: sums.as_mut_ptr() };
+        for rows in &g.rows {
+            for run in &g.runs {
+                // SAFETY: the block's slices and `sums` have all that the geometry reaches: rows and runs end within the
+                // frame, taps within the kernel, and pixels within the result.
+                unsafe { pixels.area::<S, V>(simd, rows, run) }
+            }
+        }
+        match self.activation {
+            Some(Map::Relu) => map::in_place(simd, Map::Relu, sums),
+            Some(map) => map::in_place(simd, map, sums),
+            None => {}
+        }
+        if !g.pooled {
+            return to_planes(simd, sums, g.block, results.y);
+        }
+        let (greatest, rest) = pooled.split_at_mut(g.plane_out() * g.block);
+        let numbers = &mut rest[..if results.winners.is_empty() { 0 } else { greatest.len() }];
+        let relu = self.activation.is_some();
+        max_pool::Pixels { x: sums, row: g.y[1] * g.block, block: g.block, relu, y: greatest, winners: numbers }
+            .run(simd);
+        to_planes(simd, greatest, g.block, results.y);
+        if !numbers.is_empty() {
+            to_planes(simd, numbers, g.block, results.winners);
+        }
+    }
+}
+
+/// Pixels of a block, channels in the lanes.
+struct Pixels<'a> {
+    block: &'a Block<'a>,
     /// Results, pixel by pixel.
     sums: *mut f32,
 }
@@ -107,11 +145,11 @@ struct Block<'a> {
 /// The widest register tile.
 const WIDEST: usize = 16;
 
-impl Block<'_> {
+impl Pixels<'_> {
     /// All outputs of a run of rows and a run of columns.
     ///
     /// # Safety
-    /// The pointers must have what the geometry reaches.
+    /// The block and `sums` must have what the geometry reaches.
     #[inline(always)]
     unsafe fn area<S: Lanes, const V: usize>(&self, simd: S, rows: &Run, run: &Run) {
         // A quarter is left for weights and numbers of the image. (With 28 sums of 32 registers the compiler keeps them
@@ -130,7 +168,7 @@ impl Block<'_> {
     /// The same in register tiles of at most `most` pixels, whose neighbours meet numbers `M` apart (0: any distance).
     ///
     /// # Safety
-    /// As for [`Block::area`].
+    /// As for [`Pixels::area`].
     #[inline(always)]
     unsafe fn tiles<S: Lanes, const V: usize, const M: usize>(&self, simd: S, rows: &Run, run: &Run, most: usize) {
         let tiles = run.count.div_ceil(most.min(WIDEST));
@@ -157,7 +195,7 @@ impl Block<'_> {
     /// One register tile of `tall` by `width` pixels.
     ///
     /// # Safety
-    /// As for [`Block::area`].
+    /// As for [`Pixels::area`].
     #[inline(always)]
     unsafe fn of_size<S: Lanes, const V: usize, const M: usize>(
         &self,
@@ -191,14 +229,14 @@ impl Block<'_> {
     /// `R` rows by `Q` pixels.
     ///
     /// # Safety
-    /// As for [`Block::area`].
+    /// As for [`Pixels::area`].
     #[inline(always)]
     unsafe fn tile<S: Lanes, const V: usize, const M: usize, const R: usize, const Q: usize>(
         &self,
         simd: S,
         at: Corner<'_>,
     ) {
-        let g = self.geometry;
+        let Block { geometry: g, x, weight, bias, .. } = self.block;
         let Corner { rows, row, run, m } = at;
         let pixel_step = if M == 0 { run.other_move } else { M };
         let row_step = rows.other_move * g.x.width.total();
@@ -206,11 +244,11 @@ impl Block<'_> {
         // SAFETY: places read are those that the geometry reaches, weights lie in the block, bias has MAX_LANES numbers,
         // and pixels written are those of the runs.
         unsafe {
-            let bias: [S::V; V] = std::array::from_fn(|v| simd.load_from(self.bias.as_ptr().add(v * S::N)));
-            let mut sums = [[bias; Q]; R];
+            let start: [S::V; V] = std::array::from_fn(|v| simd.load_from(bias.as_ptr().add(v * S::N)));
+            let mut sums = [[start; Q]; R];
             let first = (rows.taps.other + row * rows.other_move) * g.x.width.total();
-            let x = self.x.add(first + run.taps.other + m * run.other_move);
-            let weight = self.weight.add((rows.taps.tap * g.kernel[1] + run.taps.tap) * vector);
+            let x = x.as_ptr().add(first + run.taps.other + m * run.other_move);
+            let weight = weight.as_ptr().add((rows.taps.tap * g.kernel[1] + run.taps.tap) * vector);
             for inner in 0..g.inner {
                 let x = x.add(inner * g.x.plane());
                 let weight = weight.add(inner * g.kernel[0] * g.kernel[1] * vector);

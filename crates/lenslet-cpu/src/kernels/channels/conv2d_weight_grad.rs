@@ -5,13 +5,15 @@
 //! taps of them, where a line is one kernel row of one input channel: each vector of gradients that is loaded serves `B·T`
 //! products with numbers of the image. With 32 registers that is a whole 5×5 kernel, or 8 lines of 3. The sums of a vector
 //! of channels stand tap by tap until all are there, and are then transposed and added.
+//!
+//! Few channels over long rows go another way: [`conv2d_weight_grad_columns`](super::conv2d_weight_grad_columns).
 
 use lenslet_graph::Shape;
 use lenslet_graph::ops::conv2d::Conv2d;
 use lenslet_graph::plan::lane_block;
 use lenslet_graph::window::AxisWindow;
 
-use super::{Axis, Frame, to_pixels, to_planes};
+use super::{Axis, Frame, column_lanes, columns_are_better, to_pixels, to_planes};
 use crate::simd::{Kernel, Lanes};
 
 /// Taps of a line that are worked on together.
@@ -20,17 +22,19 @@ const MOST_TAPS: usize = 5;
 /// Which values meet, worked out for one layer and size.
 #[derive(Clone, Debug)]
 pub(crate) struct Geometry {
-    groups: usize,
-    outputs: usize,
-    inner: usize,
-    kernel: [usize; 2],
-    dilation: [usize; 2],
-    stride: [usize; 2],
-    x: Frame,
+    pub(super) groups: usize,
+    pub(super) outputs: usize,
+    pub(super) inner: usize,
+    pub(super) kernel: [usize; 2],
+    pub(super) dilation: [usize; 2],
+    pub(super) stride: [usize; 2],
+    pub(super) x: Frame,
     /// Height and width of the gradient.
-    dy: [usize; 2],
+    pub(super) dy: [usize; 2],
     /// Output channels that fill a vector.
-    pub(crate) block: usize,
+    block: usize,
+    /// Whether lanes are columns.
+    columns: bool,
 }
 
 impl Geometry {
@@ -50,20 +54,49 @@ impl Geometry {
             kernel: layer.kernel_size(),
             dilation: [window.height.dilation, window.width.dilation],
             stride: [window.height.stride, window.width.stride],
-            x: Frame { channels: image.dim(0), height, width },
+            x: Frame { channels: image.dim(0), height, width, behind: 0 },
             dy: [output.dim(1), output.dim(2)],
             block: lane_block(outputs),
+            columns: false,
         }
     }
 
+    /// With columns in the lanes, if that can be: neighbours must meet neighbours.
+    pub(crate) fn by_columns(mut self) -> Option<Self> {
+        self.columns = self.stride[1] == 1;
+        // A vector may reach beyond its row, and the last one beyond the image.
+        self.x.behind = column_lanes(self.dy[1]).saturating_sub(self.dy[1]);
+        self.columns.then_some(self)
+    }
+
+    /// With whichever leaves fewer lanes empty.
+    pub(crate) fn by_cost(self) -> Self {
+        match columns_are_better(self.outputs, self.block, self.dy[1]) {
+            true => self.clone().by_columns().unwrap_or(self),
+            false => self,
+        }
+    }
+
+    /// How wide vectors should be at most.
+    pub(crate) fn lanes(&self) -> usize {
+        if self.columns { column_lanes(self.dy[1]) } else { self.block }
+    }
+
     /// Weights of one output channel.
-    fn weights(&self) -> usize {
+    pub(super) fn weights(&self) -> usize {
         self.inner * self.kernel[0] * self.kernel[1]
     }
 
     /// Numbers that the kernel works in.
     pub(crate) fn work_len(&self) -> usize {
-        self.x.work_len() + (self.dy[0] * self.dy[1] + 2 * self.weights()) * self.block
+        self.x.work_len()
+            + match self.columns {
+                true => {
+                    self.outputs * self.dy[0] * self.dy[1].next_multiple_of(self.lanes())
+                        + (self.outputs * self.weights() + self.lanes()) * self.lanes()
+                }
+                false => (self.dy[0] * self.dy[1] + 2 * self.weights()) * self.block,
+            }
     }
 }
 
@@ -86,6 +119,9 @@ impl Kernel for WeightGrad<'_> {
         let (pixels, weights) = (g.dy[0] * g.dy[1], g.weights());
         assert!(self.x.len() >= g.x.channels * g.x.height.size * g.x.width.size);
         assert!(self.dy.len() >= g.groups * g.outputs * pixels && self.dw.len() >= g.groups * g.outputs * weights);
+        if g.columns {
+            return self.columns(simd);
+        }
         let (frame, rest) = self.work.split_at_mut(g.x.work_len());
         let (dy, rest) = rest.split_at_mut(pixels * S::N);
         let (sums, rest) = rest.split_at_mut(weights * S::N);

@@ -1,17 +1,22 @@
-//! Kernels for tiles of one image: channels stand in the lanes.
+//! Kernels for tiles of one image: channels stand in the lanes, or neighbouring columns.
 //!
 //! Batches that do not fill the lanes are cut into tiles of one image each, where a value is plain C×H×W. Most kernels go
-//! over its numbers with one lane, and the compiler makes vectors of their loops. Those that take the time have pages
-//! here, with channels (for dense layers, features) in the lanes: a number of the image goes into all lanes, and meets a
+//! over its numbers with one lane, and the compiler makes vectors of their loops. Those that take the time have pages here.
+//! In most, channels (for dense layers, features) are in the lanes: a number of the image goes into all lanes, and meets a
 //! vector of weights, one for each of 8 or 16 output channels. Between image and lanes stand transpositions of whole planes
-//! ([`to_planes`], [`to_pixels`]), a few hundredths of a convolution's time.
+//! ([`to_planes`], [`to_pixels`]), a few hundredths of a convolution's time. Convolutions of few channels have neighbouring
+//! columns there: a weight goes into all lanes, and meets a vector of a row as it stands.
 
 use crate::simd::{Lanes, MAX_LANES};
 
 pub(crate) mod conv2d;
+mod conv2d_columns;
 mod conv2d_geometry;
 pub(crate) mod conv2d_weight_grad;
+mod conv2d_weight_grad_columns;
 pub(crate) mod linear;
+pub(crate) mod max_pool;
+pub(crate) mod reduce;
 pub(crate) mod whole_map;
 
 /// An image's planes with zeros around them, so that each tap of a kernel meets a number.
@@ -20,6 +25,8 @@ pub(crate) struct Frame {
     channels: usize,
     height: Axis,
     width: Axis,
+    /// Numbers behind the last plane that may be read, too, and mean nothing.
+    behind: usize,
 }
 
 /// An axis of a frame: its numbers, and zeros before and behind them.
@@ -44,12 +51,12 @@ impl Frame {
 
     /// Whether the image itself is the frame.
     fn is_plain(&self) -> bool {
-        self.height.total() == self.height.size && self.width.total() == self.width.size
+        self.height.total() == self.height.size && self.width.total() == self.width.size && self.behind == 0
     }
 
     /// Numbers of memory that it takes beside the image.
     fn work_len(&self) -> usize {
-        if self.is_plain() { 0 } else { (self.channels * self.plane()).next_multiple_of(MAX_LANES) }
+        if self.is_plain() { 0 } else { (self.channels * self.plane() + self.behind).next_multiple_of(MAX_LANES) }
     }
 
     /// The framed image: copied to `work`, or the image itself where nothing stands around it.
@@ -62,11 +69,36 @@ impl Frame {
         for (plane, framed) in image.chunks_exact(size).zip(work.chunks_exact_mut(self.plane())) {
             let rows = framed[self.height.before * width..].chunks_exact_mut(width);
             for (row, framed) in plane.chunks_exact(self.width.size).zip(rows) {
-                framed[self.width.before..][..row.len()].copy_from_slice(row);
+                copy_row(row, &mut framed[self.width.before..][..row.len()]);
             }
         }
         work
     }
+}
+
+/// Copies a row, which is too short for a call of the library's to pay.
+#[inline(always)]
+fn copy_row(from: &[f32], to: &mut [f32]) {
+    const STEP: usize = 8;
+    if from.len() < STEP {
+        return to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+    }
+    for first in blocks(from.len(), STEP) {
+        let numbers: [f32; STEP] = from[first..][..STEP].try_into().expect("so many");
+        to[first..][..STEP].copy_from_slice(&numbers);
+    }
+}
+
+/// How many lanes of vectors a row's columns should have, so that few are empty in the last.
+pub(crate) fn column_lanes(width: usize) -> usize {
+    let [narrow, wide] = [MAX_LANES / 2, MAX_LANES].map(|lanes| width.next_multiple_of(lanes));
+    if narrow < wide { MAX_LANES / 2 } else { MAX_LANES }
+}
+
+/// Whether columns of rows fill the lanes better than output channels do, where these are no more than a narrow block.
+fn columns_are_better(outputs: usize, block: usize, width: usize) -> bool {
+    let few = outputs <= MAX_LANES / 2;
+    few && outputs * width.next_multiple_of(column_lanes(width)) < outputs.next_multiple_of(block) * width
 }
 
 /// Puts `pixels`, `step` numbers each of which the first are channels, into as many planes as `planes` has room for.
