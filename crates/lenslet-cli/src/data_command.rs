@@ -11,8 +11,7 @@ use crate::download;
 use crate::failure::Failure;
 use crate::network::{self, Input};
 use crate::output::{self, count};
-use crate::pictures::samples;
-use crate::run_folder::cannot_write;
+use crate::pictures::{samples, save_as};
 use crate::table::{Align, Table};
 
 /// Describe a data set: sizes, classes, mean and spread of each channel, and what is suspicious in it.
@@ -99,18 +98,7 @@ pub(crate) fn run(options: &Data) -> Result<(), Failure> {
 
 /// Draws the sheet of samples, in the format that the file's name asks for.
 fn draw_sheet(data: &Dataset, path: &Path) -> Result<(), Failure> {
-    let drawing = samples(data);
-    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(end) if end.eq_ignore_ascii_case("svg") => Ok(drawing.svg().into_bytes()),
-        Some(end) if end.eq_ignore_ascii_case("png") => drawing.png(),
-        _ => {
-            return Err(Failure::Mend(format!(
-                "--sheet {}: a sheet is drawn as .png or .svg\n  mend it: give the file one of these endings",
-                path.display()
-            )));
-        }
-    };
-    bytes.and_then(|bytes| std::fs::write(path, bytes)).map_err(|error| cannot_write(path, &error))?;
+    save_as(path, "--sheet", &samples(data))?;
     output::note(format_args!("sheet     {}", path.display()));
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! [`Failure`](failure::Failure), said in one message, with exit code 2; a panic is a fault of ours, with exit code 1.
 #![forbid(unsafe_code)]
 
+mod augment;
 mod bench;
 mod check;
 mod data;
@@ -61,6 +62,7 @@ enum Command {
     Check(check::Check),
     Bench(bench::Bench),
     Data(data_command::Data),
+    Augment(augment::Augment),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Data(options) => data_command::run(&options),
+        Command::Augment(options) => augment::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,8 +10,10 @@ use lenslet::data::Dataset;
 use lenslet::metrics::{Evaluation, Mistake, Mistakes};
 use lenslet_report::{Caption, Drawing, Picture, Row, Sheet, confusion, labels, sheet};
 
+use crate::failure::Failure;
 use crate::output::{self, count, percent, to_json};
 use crate::report::Report;
+use crate::run_folder::cannot_write;
 
 /// Mistakes that are kept for their picture, and how many of them stand side by side.
 pub(crate) const MISTAKES: usize = 24;
@@ -102,6 +104,21 @@ pub(crate) fn list(written: &[&str]) -> String {
 /// Writes a picture as PNG and SVG; gives its name, or says why not.
 pub(crate) fn save(folder: &Path, name: &'static str, drawing: &Drawing) -> Option<&'static str> {
     said(folder, name, drawing.save(folder, name))
+}
+
+/// Writes a drawing into the file that `flag` names, in the format that its ending asks for.
+pub(crate) fn save_as(path: &Path, flag: &str, drawing: &Drawing) -> Result<(), Failure> {
+    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(end) if end.eq_ignore_ascii_case("svg") => Ok(drawing.svg().into_bytes()),
+        Some(end) if end.eq_ignore_ascii_case("png") => drawing.png(),
+        _ => {
+            return Err(Failure::Mend(format!(
+                "{flag} {}: a sheet is drawn as .png or .svg\n  mend it: give the file one of these endings",
+                path.display()
+            )));
+        }
+    };
+    bytes.and_then(|bytes| std::fs::write(path, bytes)).map_err(|error| cannot_write(path, &error))
 }
 
 fn said(folder: &Path, name: &'static str, written: io::Result<()>) -> Option<&'static str> {

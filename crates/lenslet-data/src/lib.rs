@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 mod archive;
+pub mod augment;
 mod cache;
 mod cifar;
 mod cifar_binary;

@@ -11,6 +11,7 @@ pub mod checkpoint;
 mod diagnosis;
 mod error;
 pub mod files;
+mod images;
 pub mod inference;
 pub mod metrics;
 mod model;

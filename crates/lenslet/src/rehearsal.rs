@@ -15,8 +15,9 @@ use lenslet_data::Split;
 use lenslet_graph::Graph;
 use lenslet_graph::plan::{Options, Plan};
 
+use crate::images::Images;
 use crate::inference::BATCH;
-use crate::training::{Images, NotFinite};
+use crate::training::NotFinite;
 use crate::{Normalization, Trainer};
 
 /// Bytes that a training takes beside its data.
@@ -110,7 +111,7 @@ pub fn pace(
         if first + batch > order.len() {
             first = 0;
         }
-        let feed = Images { images, table: &table, chosen: &order[first..first + batch] };
+        let feed = Images::plain(images, &table, &order[first..first + batch]);
         first += batch;
         let begin = Instant::now();
         let loss = trainer.step(&feed, batch, 0.0)?;
@@ -208,7 +209,7 @@ pub fn by_heart(
 ) -> Option<ByHeart> {
     let table = normalization.table();
     let chosen = of_all_classes(images, trainer.classes(), number, trainer.settings().seed);
-    let feed = Images { images, table: &table, chosen: &chosen };
+    let feed = Images::plain(images, &table, &chosen);
     let rate = trainer.settings().rate;
     let classes: BTreeSet<u32> = chosen.iter().map(|&image| images.labels[image as usize]).collect();
     // With one class, a single number can be learnt, at least.

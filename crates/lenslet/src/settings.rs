@@ -1,5 +1,6 @@
 //! The settings of a training, and the range of each.
 
+use lenslet_data::augment::Augmentation;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Optimizer, Schedule};
@@ -22,6 +23,8 @@ pub struct Settings {
     pub warmup: f32,
     /// The largest norm that all gradients together may have; larger ones are scaled down.
     pub clip: Option<f32>,
+    /// How the images are changed before they are learnt from.
+    pub augment: Augmentation,
     /// Share of each target that is spread over all classes.
     pub label_smoothing: f32,
     /// Whether convolutions may be done in Winograd's way, which is faster and rounds a little more.
@@ -41,6 +44,7 @@ impl Default for Settings {
             schedule: Schedule::Constant,
             warmup: 0.0,
             clip: None,
+            augment: Augmentation::default(),
             label_smoothing: 0.0,
             winograd: true,
             seed: 0,

@@ -20,9 +20,9 @@ use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::diagnosis::first_not_finite;
+use crate::images::{Augmented, Images};
 use crate::inference::check_classes;
 use crate::metrics::{Evaluation, answer};
-use crate::normalization::Table;
 use crate::optimizer::Change;
 use crate::parts::Parts;
 use crate::schedule::Rates;
@@ -131,7 +131,9 @@ pub struct Trainer {
     pub(crate) step: u32,
     /// The epoch under way.
     pub(crate) so_far: SoFar,
+    /// The epoch's images in its order, and their numbers in the order that they themselves decide.
     order: Vec<u32>,
+    numbers: Vec<u32>,
     logits: Vec<f32>,
     /// Which parameters have had a gradient other than 0.
     pub(crate) learning: Vec<bool>,
@@ -161,6 +163,7 @@ impl Trainer {
             step: 0,
             so_far: SoFar::default(),
             order: vec![],
+            numbers: vec![],
             logits: vec![0.0; classes],
             learning: vec![false; weights.parameters().len()],
             parts: Parts::new(&weights),
@@ -206,6 +209,12 @@ impl Trainer {
         self.optimizer.bytes()
     }
 
+    /// C, H and W of its images.
+    pub(crate) fn image_size(&self) -> [usize; 3] {
+        let shape = self.graph.inputs[0];
+        [0, 1, 2].map(|axis| shape.dim(axis))
+    }
+
     /// Threads that it works on.
     pub fn threads(&self) -> usize {
         self.pool.threads()
@@ -244,10 +253,21 @@ impl Trainer {
         let rates = self.rates(steps);
         let before = self.enter(epoch, images.len())?;
         self.shuffle(images, epoch);
-        let order = std::mem::take(&mut self.order);
+        let (order, numbers) = (std::mem::take(&mut self.order), std::mem::take(&mut self.numbers));
         let table = normalization.table();
-        for chosen in order.chunks(self.settings.batch).skip(self.so_far.steps) {
-            let feed = Images { images, table: &table, chosen };
+        let (augmentation, mean) = (self.settings.augment.clone(), normalization.mean_colour());
+        let augmented = Augmented {
+            augmentation: &augmentation,
+            size: self.image_size(),
+            mean: &mean,
+            seed: self.settings.seed,
+            epoch: epoch as u32,
+            numbers: &[],
+        };
+        let batches = order.chunks(self.settings.batch).zip(numbers.chunks(self.settings.batch));
+        for (chosen, numbers) in batches.skip(self.so_far.steps) {
+            let augmented = (!augmentation.is_none()).then_some(Augmented { numbers, ..augmented });
+            let feed = Images { images, table: &table, chosen, augmented };
             let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
             let loss = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number, rate))?;
             let right = self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
@@ -264,7 +284,7 @@ impl Trainer {
                 break;
             }
         }
-        self.order = order;
+        (self.order, self.numbers) = (order, numbers);
         let rate = rates.at((self.step as usize).saturating_sub(1));
         self.vouch().map_err(|fault| fault.at(epoch, self.so_far.steps, rate))?;
         let Progress { loss, accuracy, images, elapsed, .. } = self.progress(steps);
@@ -406,9 +426,10 @@ impl Trainer {
     /// in another order, out of files of another format, train to the same bits.
     fn shuffle(&mut self, images: &Split, epoch: usize) {
         let by_content = images.by_content();
-        self.order.resize(images.len(), 0);
-        lenslet_rng::shuffle(&mut self.order, self.settings.seed, epoch as u64);
-        self.order.iter_mut().for_each(|image| *image = by_content[*image as usize]);
+        self.numbers.resize(images.len(), 0);
+        lenslet_rng::shuffle(&mut self.numbers, self.settings.seed, epoch as u64);
+        self.order.clear();
+        self.order.extend(self.numbers.iter().map(|&number| by_content[number as usize]));
     }
 
     fn right_answers(&mut self, batch: usize, label: impl Fn(usize) -> u32) -> usize {
@@ -492,7 +513,7 @@ pub(crate) fn evaluate_while(
     let table = normalization.table();
     // In the order in which they are trained on, too: sums over the same images are the same to the bit.
     let order = images.by_content();
-    let feed = Images { images, table: &table, chosen: order };
+    let feed = Images::plain(images, &table, order);
     let mut evaluation = Evaluation::new(inference.classes());
     let _ = inference.run(pool, weights, images.len(), &feed, |place, logits| {
         let image = order[place] as usize;
@@ -500,23 +521,4 @@ pub(crate) fn evaluate_while(
         see(image, logits)
     });
     (evaluation.images == images.len()).then_some(evaluation)
-}
-
-/// Images of a data set as a batch.
-pub(crate) struct Images<'a> {
-    pub(crate) images: &'a Split,
-    pub(crate) table: &'a Table,
-    /// Which of them, in their order in the batch.
-    pub(crate) chosen: &'a [u32],
-}
-
-impl Feed for Images<'_> {
-    fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
-        let image = self.chosen[image] as usize;
-        if input == 1 {
-            values[0] = self.images.labels[image] as f32;
-            return;
-        }
-        self.table.apply(self.images.image(image), values);
-    }
 }

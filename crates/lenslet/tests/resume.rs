@@ -62,7 +62,9 @@ fn images() -> Split {
 }
 
 fn settings(optimizer: Optimizer) -> Settings {
-    Settings { epochs: EPOCHS, batch: 5, optimizer, schedule: Schedule::Cosine, seed: 9, ..Settings::default() }
+    let augment = "alternating-flip, crop 1, noise".parse().expect("the words are right");
+    let schedule = Schedule::Cosine;
+    Settings { epochs: EPOCHS, batch: 5, optimizer, schedule, augment, seed: 9, ..Settings::default() }
 }
 
 fn trainer(network: &dyn Network, optimizer: Optimizer) -> Trainer {

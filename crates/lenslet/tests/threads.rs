@@ -107,7 +107,8 @@ fn some(data: &Dataset, which: impl Iterator<Item = usize> + Clone) -> Split {
 
 /// The bytes of a checkpoint after an epoch.
 fn checkpoint(network: &dyn Network, train: &Split, batch: usize, threads: usize) -> Vec<u8> {
-    let settings = Settings { seed: 3, batch, ..Settings::default() };
+    let augment = "flip, crop 4 reflect, cutout 8, trivial".parse().expect("the words are right");
+    let settings = Settings { seed: 3, batch, augment, ..Settings::default() };
     let mut trainer = Trainer::new(network, Shape::image(3, 32, 32), 10, settings, threads).expect("the sizes fit");
     let epoch = trainer.epoch(1, train, &Normalization::half(3), |_| ControlFlow::Continue(()));
     epoch.expect("the loss is a number");

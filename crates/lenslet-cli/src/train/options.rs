@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use lenslet::data::Filter;
+use lenslet::data::augment::Augmentation;
 use lenslet::{Optimizer, Schedule, Settings};
 
 use super::saving::Every;
+use crate::augment::augmentation;
 use crate::data::Reading;
 use crate::failure::Failure;
 use crate::output::epochs;
@@ -63,6 +65,10 @@ pub(crate) struct Train {
     /// Share of each target that is spread over all classes.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
     label_smoothing: f32,
+    /// How images are changed at random each time they are learnt from, as in "flip, crop 4 reflect"; `lenslet augment --help`
+    /// has the words, and `lenslet augment` shows what becomes of images.
+    #[arg(long, value_name = "OPS", default_value_t, value_parser = augmentation)]
+    augment: Augmentation,
     /// Convolutions by sums of products alone, not in Winograd's way: slower, with smaller rounding errors.
     #[arg(long)]
     no_winograd: bool,
@@ -128,6 +134,7 @@ impl Train {
             schedule: self.schedule,
             warmup: self.warmup,
             clip: self.clip,
+            augment: self.augment.clone(),
             label_smoothing: self.label_smoothing,
             winograd: !self.no_winograd,
             seed: self.seed,
@@ -181,8 +188,20 @@ pub(super) const NOT_GIVEN: &str = "not given";
 /// The settings, each under the flag that sets it.
 pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String)> {
     // No setting is left out: a new one wants a line here.
-    let &Settings { epochs, batch, optimizer, rate, schedule, warmup, clip, label_smoothing, winograd, seed } =
-        settings;
+    let Settings { augment, .. } = settings;
+    let &Settings {
+        epochs,
+        batch,
+        optimizer,
+        rate,
+        schedule,
+        warmup,
+        clip,
+        augment: _,
+        label_smoothing,
+        winograd,
+        seed,
+    } = settings;
     let given = |is_given: bool| if is_given { "given" } else { NOT_GIVEN }.to_owned();
     let (optimizer, momentum, nesterov, decay) = match optimizer {
         Optimizer::Sgd { momentum, nesterov, weight_decay } => ("sgd", momentum, nesterov, weight_decay),
@@ -201,6 +220,7 @@ pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String
         ("schedule", schedule.to_string()),
         ("warmup", warmup.to_string()),
         ("clip", clip.map_or_else(|| NOT_GIVEN.to_owned(), |clip| clip.to_string())),
+        ("augment", augment.to_string()),
         ("label-smoothing", label_smoothing.to_string()),
         ("no-winograd", given(!winograd)),
         ("seed", seed.to_string()),
@@ -226,6 +246,9 @@ pub(crate) fn describe(settings: &Settings) -> String {
     optional(settings.warmup, "warm-up of epochs:");
     optional(settings.clip.unwrap_or(0.0), "gradients clipped at");
     optional(settings.label_smoothing, "label smoothing");
+    if !settings.augment.is_none() {
+        parts.push(format!("augmented by {}", settings.augment));
+    }
     if !settings.winograd {
         parts.push("without Winograd".to_owned());
     }

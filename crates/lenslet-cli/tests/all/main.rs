@@ -2,6 +2,7 @@
 //!
 //! Messages stand here word for word, so that changing one is seen in review.
 
+mod augment;
 mod bench;
 mod data;
 mod disk;

@@ -1,6 +1,7 @@
 //! The crate from outside: files of every format against Pillow and pyarrow, the messages for files that are wrong, and
 //! broken files of every kind. `fixtures/make_fixtures.py` and
 //! `make_sets.py` write the files and what is expected of them.
+mod augment;
 mod bombs;
 mod broken;
 mod cache;

@@ -15,9 +15,10 @@ use lenslet_rng::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 use self::rows::Rows;
+use crate::images::Images;
 use crate::normalization::Table;
 use crate::rehearsal::{Memory, plans};
-use crate::training::{Images, training_graph};
+use crate::training::training_graph;
 use crate::{Error, Inference, Normalization, Settings, Trainer, Weights};
 
 mod rows;
@@ -329,7 +330,7 @@ impl RandomImages {
     }
 
     fn feed(&self) -> Images<'_> {
-        Images { images: &self.images, table: &self.table, chosen: &self.chosen }
+        Images::plain(&self.images, &self.table, &self.chosen)
     }
 }
 

@@ -6,7 +6,8 @@ use lenslet_data::Split;
 
 use super::Warning;
 use super::activity::{Activity, Dead};
-use crate::training::{Epoch, Images};
+use crate::images::Images;
+use crate::training::Epoch;
 use crate::{Normalization, Trainer};
 
 /// Above this share of dead units a ReLU is warned of.
@@ -68,7 +69,7 @@ impl Watch {
     ) -> Vec<Warning> {
         let Self { activity, sample, said, .. } = self;
         let table = normalization.table();
-        let feed = Images { images, table: &table, chosen: sample };
+        let feed = Images::plain(images, &table, sample);
         let (pool, weights) = trainer.pool_and_weights();
         let found = activity.dead(pool, weights, &feed, sample.len()).into_iter().filter_map(|found| {
             let Dead { place, dead, units } = found;
