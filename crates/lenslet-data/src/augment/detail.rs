@@ -30,7 +30,8 @@ pub(super) fn sharpness(picture: &mut Picture, factor: f32) {
 pub(super) fn blur(picture: &mut Picture, size: usize, sigma: f32) {
     let [_, height, width] = picture.size();
     let half = (size / 2).min(height.min(width) - 1);
-    let weights: Vec<f32> = (0..=2 * half).map(|i| (-0.5 * ((i as f32 - half as f32) / sigma).powi(2)).exp()).collect();
+    let weights: Vec<f32> =
+        (0..=2 * half).map(|i| libm::expf(-0.5 * ((i as f32 - half as f32) / sigma).powi(2))).collect();
     let total: f32 = weights.iter().sum();
     let mirrored = |at: isize, len: usize| {
         let last = len as isize - 1;

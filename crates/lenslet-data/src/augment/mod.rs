@@ -6,8 +6,8 @@
 //! numbers; `policy` has the published mixtures of all these.
 //!
 //! *Invariant:* what becomes of a picture is a function of (seed, epoch, picture) alone, so a resumed run and one on other
-//! threads see the same pictures. Each change equals torchvision's on the same parameters, bytes rounding included where
-//! torchvision's is defined (`tests/all/augment.rs`).
+//! threads see the same pictures; with `libm` in the place of the platform's functions, so machines agree too. Each change
+//! equals torchvision's on the same parameters, the rounding of bytes included (`tests/all/augment.rs`).
 
 mod colour;
 mod detail;

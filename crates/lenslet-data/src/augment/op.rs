@@ -6,6 +6,7 @@
 use std::fmt;
 
 use lenslet_rng::Stream;
+use libm::{expf, logf};
 
 use super::policy;
 use super::{Affine, Change, Edge, Moment, Sampling};
@@ -158,7 +159,7 @@ fn resized_crop([height, width]: [usize; 2], [least, most]: [f32; 2], random: &m
     let area = (height * width) as f32;
     for _ in 0..10 {
         let wanted = area * random.range(least, most);
-        let ratio = random.range((3.0_f32 / 4.0).ln(), (4.0_f32 / 3.0).ln()).exp();
+        let ratio = expf(random.range(logf(3.0 / 4.0), logf(4.0 / 3.0)));
         let [wide, high] = [wanted * ratio, wanted / ratio].map(|x| x.sqrt().round_ties_even() as usize);
         if (1..=width).contains(&wide) && (1..=height).contains(&high) {
             let top = random.below((height - high + 1) as u32) as usize;
@@ -205,7 +206,7 @@ fn rectangle([height, width]: [usize; 2], random: &mut Stream) -> Option<([isize
     let area = (height * width) as f32;
     (0..10).find_map(|_| {
         let wanted = area * random.range(0.02, 0.33);
-        let ratio = random.range(0.3_f32.ln(), 3.3_f32.ln()).exp();
+        let ratio = expf(random.range(logf(0.3), logf(3.3)));
         let [high, wide] = [wanted * ratio, wanted / ratio].map(|x| x.sqrt().round_ties_even() as usize);
         (high < height && wide < width).then(|| {
             let corner = [height - high, width - wide].map(|room| random.below(room as u32 + 1) as isize);

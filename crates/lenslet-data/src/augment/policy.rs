@@ -65,7 +65,7 @@ impl Kind {
     fn at(self, share: f32, minus: bool, most: &Strengths) -> Option<Change> {
         let signed = |most: f32| if minus { -share * most } else { share * most };
         let shear = |shear: [f32; 2]| {
-            let shear = shear.map(|x| x.atan().to_degrees());
+            let shear = shear.map(|x| libm::atanf(x).to_degrees());
             Change::Affine(Affine { shear, about_corner: true, ..Affine::IDENTITY })
         };
         let translate =

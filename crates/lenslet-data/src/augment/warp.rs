@@ -4,6 +4,7 @@
 //! the arithmetic are those of torchvision's `affine`, `rotate` and `perspective` on tensors
 //! (<https://pytorch.org/vision/stable/transforms.html>, `fill=None`).
 
+use libm::{cos, sin, tan};
 use serde::{Deserialize, Serialize};
 
 use super::Picture;
@@ -51,10 +52,10 @@ impl Affine {
     /// where it is.
     fn inverse(&self, centre: [f64; 2]) -> [[f64; 3]; 2] {
         let [angle, shear_x, shear_y] = [self.degrees, self.shear[0], self.shear[1]].map(|x| f64::from(x).to_radians());
-        let a = (angle - shear_y).cos() / shear_y.cos();
-        let b = -(angle - shear_y).cos() * shear_x.tan() / shear_y.cos() - angle.sin();
-        let c = (angle - shear_y).sin() / shear_y.cos();
-        let d = -(angle - shear_y).sin() * shear_x.tan() / shear_y.cos() + angle.cos();
+        let a = cos(angle - shear_y) / cos(shear_y);
+        let b = -cos(angle - shear_y) * tan(shear_x) / cos(shear_y) - sin(angle);
+        let c = sin(angle - shear_y) / cos(shear_y);
+        let d = -sin(angle - shear_y) * tan(shear_x) / cos(shear_y) + cos(angle);
         let [right, down] = self.translate.map(f64::from);
         let scale = f64::from(self.scale);
         let row = |[x, y]: [f64; 2], centre_of_axis: f64| {
