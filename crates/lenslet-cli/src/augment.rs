@@ -8,7 +8,7 @@ use lenslet::data::augment::{Augmentation, Moment, OPS, Picture as Changed};
 use lenslet::data::{Filter, is_picture, read_image};
 use lenslet_report::{Caption, Drawing, Picture, Row, Sheet, sheet};
 
-use crate::data::{self, Reading, Wanted};
+use crate::data::{self, Reading};
 use crate::failure::Failure;
 use crate::network::{self, Input};
 use crate::output;
@@ -111,13 +111,7 @@ fn read(options: &Augment) -> Result<Originals, Failure> {
         let name = path.file_name().map_or_else(|| options.what.clone(), |name| name.to_string_lossy().into_owned());
         return Ok(Originals { title: name, size, images: vec![picture.pixels] });
     }
-    let wanted = match options.input {
-        Some([channels, height, width]) => {
-            Wanted { channels: Some(channels), size: Some((height, width)), ..Wanted::default() }
-        }
-        None => Wanted::default(),
-    };
-    let data = data::load(&options.what, &options.reading, &wanted)?;
+    let data = data::load(&options.what, &options.reading, &options.input.into())?;
     let count = data.train.len().min(options.images as usize);
     // Evenly from all of them, which often come class by class.
     let images = (0..count).map(|i| data.train.image(i * data.train.len() / count).to_vec()).collect();

@@ -5,6 +5,7 @@ use lenslet::data::{DataError, Dataset, Filter, Kind, Loaded, Options, cache_fol
 
 use crate::download;
 use crate::failure::Failure;
+use crate::network::Input;
 use crate::output::{self, count};
 
 /// How data are read, whatever they are read for.
@@ -25,6 +26,18 @@ pub(crate) struct Wanted {
     pub(crate) channels: Option<usize>,
     pub(crate) size: Option<(usize, usize)>,
     pub(crate) filter: Filter,
+}
+
+impl From<Option<Input>> for Wanted {
+    /// What `--input` asks for.
+    fn from(input: Option<Input>) -> Self {
+        match input {
+            Some([channels, height, width]) => {
+                Self { channels: Some(channels), size: Some((height, width)), ..Self::default() }
+            }
+            None => Self::default(),
+        }
+    }
 }
 
 /// Height and width of pictures that differ in size, where nothing says which to take.

@@ -6,7 +6,7 @@ use clap::Args;
 use lenslet::data::{DataWarning, Dataset, Survey};
 use serde::Serialize;
 
-use crate::data::{self, Reading, Wanted};
+use crate::data::{self, Reading};
 use crate::download;
 use crate::failure::Failure;
 use crate::network::{self, Input};
@@ -77,13 +77,7 @@ impl<'a> Warned<'a> {
 }
 
 pub(crate) fn run(options: &Data) -> Result<(), Failure> {
-    let wanted = match options.input {
-        Some([channels, height, width]) => {
-            Wanted { channels: Some(channels), size: Some((height, width)), ..Wanted::default() }
-        }
-        None => Wanted::default(),
-    };
-    let data = data::load(&options.data, &options.reading, &wanted)?;
+    let data = data::load(&options.data, &options.reading, &options.input.into())?;
     let survey = Survey::new(&data);
     if options.json {
         output::json(&json(&data, &survey))?;

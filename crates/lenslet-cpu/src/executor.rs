@@ -138,8 +138,7 @@ impl Executor {
         }
         let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)), lanes);
         let memory = Memory::new(&plan, threads, work_len);
-        let constants = constants(&plan);
-        let stages = plan.stages.iter().map(|stage| Stage::new(stage, &plan, &constants)).collect();
+        let stages = plan.stages.iter().map(|stage| Stage::new(stage, &plan)).collect();
         let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
         let outputs = plan.outputs.iter().cloned().collect();
@@ -248,12 +247,12 @@ impl Executor {
 }
 
 impl Stage {
-    fn new(stage: &lenslet_graph::plan::Stage, plan: &Plan, constants: &[Operand]) -> Self {
+    fn new(stage: &lenslet_graph::plan::Stage, plan: &Plan) -> Self {
         let lanes = plan.options.lanes;
         let wave = |steps: &Vec<Step>| {
             let parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
             let mut units: Vec<_> = steps.iter().enumerate().flat_map(parts).collect();
-            let is_constant = |&(task, _): &(usize, usize)| constants.contains(&steps[task].output);
+            let is_constant = |&(task, _): &(usize, usize)| steps[task].constant;
             units.sort_by_key(|unit| !is_constant(unit));
             let constant = units.iter().filter(|unit| is_constant(unit)).count();
             let small = steps.iter().map(|step| whole_work(step, plan)).sum::<usize>() < SMALL_WAVE;
@@ -261,28 +260,6 @@ impl Stage {
         };
         let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
         Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile, lanes), sums: sums.collect() }
-    }
-}
-
-/// Whole values that depend on parameters alone and keep their place for themselves.
-fn constants(plan: &Plan) -> Vec<Operand> {
-    let mut constants: Vec<Operand> = vec![];
-    for step in plan.stages.iter().flat_map(|stage| stage.waves.iter().flatten()) {
-        let known = |input: &Operand| matches!(input.place, Place::Parameter(_)) || constants.contains(input);
-        let alone = plan.steps().filter(|other| shares(&other.output, &step.output)).count() == 1;
-        // Random numbers depend on the step.
-        if alone && step.inputs.iter().all(known) && !matches!(step.kernel, Kernel::Dropout { .. }) {
-            constants.push(step.output);
-        }
-    }
-    constants
-}
-
-/// Whether two whole values have numbers in common.
-fn shares(a: &Operand, b: &Operand) -> bool {
-    match (a.place, b.place) {
-        (Place::Whole(x), Place::Whole(y)) => x < y + b.shape.len() && y < x + a.shape.len(),
-        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@ use lenslet_cpu::Feed;
 use lenslet_data::Split;
 use lenslet_data::augment::{Augmentation, Moment, Picture};
 
-use crate::{Normalization, Table};
+use crate::Table;
 
 /// A batch.
 pub(crate) struct Images<'a> {
@@ -60,12 +60,5 @@ impl Feed for Images<'_> {
             augmentation.apply(picture, &Moment { seed, epoch, image: numbers[place] }, mean);
             self.table.apply(picture.pixels(), values);
         });
-    }
-}
-
-impl Normalization {
-    /// The mean colour, a byte per channel.
-    pub fn mean_colour(&self) -> Vec<u8> {
-        self.mean.iter().map(|mean| (mean * 255.0).round() as u8).collect()
     }
 }

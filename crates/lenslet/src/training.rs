@@ -256,17 +256,17 @@ impl Trainer {
         let (order, numbers) = (std::mem::take(&mut self.order), std::mem::take(&mut self.numbers));
         let table = normalization.table();
         let (augmentation, mean) = (self.settings.augment.clone(), normalization.mean_colour());
-        let augmented = Augmented {
+        let augmented = (!augmentation.is_none()).then_some(Augmented {
             augmentation: &augmentation,
             size: self.image_size(),
             mean: &mean,
             seed: self.settings.seed,
             epoch: epoch as u32,
             numbers: &[],
-        };
+        });
         let batches = order.chunks(self.settings.batch).zip(numbers.chunks(self.settings.batch));
         for (chosen, numbers) in batches.skip(self.so_far.steps) {
-            let augmented = (!augmentation.is_none()).then_some(Augmented { numbers, ..augmented });
+            let augmented = augmented.map(|augmented| Augmented { numbers, ..augmented });
             let feed = Images { images, table: &table, chosen, augmented };
             let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
             let loss = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number, rate))?;

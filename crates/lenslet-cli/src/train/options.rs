@@ -188,20 +188,8 @@ pub(super) const NOT_GIVEN: &str = "not given";
 /// The settings, each under the flag that sets it.
 pub(super) fn settings_by_flag(settings: &Settings) -> Vec<(&'static str, String)> {
     // No setting is left out: a new one wants a line here.
-    let Settings { augment, .. } = settings;
-    let &Settings {
-        epochs,
-        batch,
-        optimizer,
-        rate,
-        schedule,
-        warmup,
-        clip,
-        augment: _,
-        label_smoothing,
-        winograd,
-        seed,
-    } = settings;
+    let Settings { epochs, batch, optimizer, rate, schedule, warmup, clip, augment, label_smoothing, winograd, seed } =
+        settings.clone();
     let given = |is_given: bool| if is_given { "given" } else { NOT_GIVEN }.to_owned();
     let (optimizer, momentum, nesterov, decay) = match optimizer {
         Optimizer::Sgd { momentum, nesterov, weight_decay } => ("sgd", momentum, nesterov, weight_decay),

@@ -86,12 +86,8 @@ impl Run<'_> {
             let y = self.part(step, channels.start * plane, channels.len() * plane, at);
             (self.inputs(step, at), y)
         };
-        let (x, weight) = (inputs[0].data, inputs[1].data);
-        let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-        let activation = match step.kernel {
-            Kernel::Conv2d { activation, .. } => activation,
-            _ => None,
-        };
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+        let activation = step.kernel.activation();
         self.isa.run(channels::whole_map::Convolve { geometry, x, weight, bias, activation, blocks, y });
     }
 
@@ -112,12 +108,8 @@ impl Run<'_> {
             let y = self.part(step, channels.start * plane, channels.len() * plane, at);
             (self.inputs(step, at), y, self.views.work(worker))
         };
-        let (x, weight) = (inputs[0].data, inputs[1].data);
-        let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-        let activation = match step.kernel {
-            Kernel::Winograd { activation, .. } => activation,
-            _ => None,
-        };
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+        let activation = step.kernel.activation();
         let lanes = self.isa.lanes();
         let (v, work) = work.split_at_mut(geometry.chunks(lanes) * geometry.chunk_len() * lanes);
         self.isa.run(winograd::one_image::Spread { geometry, x, v: &mut *v, work: &mut *work });

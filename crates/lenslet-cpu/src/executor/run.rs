@@ -76,21 +76,16 @@ impl Run<'_> {
             (Kernel::Feed { input }, _) => self.load(*input, tile, at.thread, output),
             (Kernel::ToRows, _) => self.isa.run(kernels::feed::ToRows { lanes: inputs[0].data, rows: output }),
             (kernel, Tables::Correlate(geometry)) => {
-                let activation = match kernel {
-                    Kernel::Conv2d { activation, .. } | Kernel::Conv2dMaxPool { activation, .. } => *activation,
-                    Kernel::Linear { activation } => *activation,
-                    _ => None,
-                };
+                let activation = kernel.activation();
                 // SAFETY: the thread's own, until the step ends.
                 let work = unsafe { self.views.work(at.thread) };
-                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-                let (x, weight) = (inputs[0].data, inputs[1].data);
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
                 let (y, winners) = output.split_at_mut(geometry.y_len() * self.isa.lanes());
                 self.isa.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
             }
-            (Kernel::Winograd { activation, .. }, Tables::Winograd { geometry, .. }) => {
-                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+            (kernel, Tables::Winograd { geometry, .. }) => {
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let activation = kernel.activation();
                 // SAFETY: the thread's own block, taken once in this step.
                 let work = unsafe { self.views.work(at.thread) };
                 self.isa.run(winograd::conv2d::Convolve { geometry, x, weight, bias, activation, y: output, work });
@@ -111,9 +106,9 @@ impl Run<'_> {
                 let kernel = channels::conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output, work };
                 self.isa.at_most(geometry.lanes()).run(kernel);
             }
-            (Kernel::Linear { activation }, Tables::None) => {
-                let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
-                let (x, weight, activation) = (inputs[0].data, inputs[1].data, *activation);
+            (kernel @ Kernel::Linear { .. }, Tables::None) => {
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let activation = kernel.activation();
                 let inputs = step.inputs[1].shape.dim(1);
                 self.isa.run(channels::linear::Forward { inputs, x, weight, bias, activation, y: output });
             }
@@ -157,11 +152,8 @@ impl Run<'_> {
         worker: usize,
     ) {
         let channels = geometry.channels(blocks.clone());
-        let (activation, winners) = match step.kernel {
-            Kernel::Conv2d { activation, .. } => (activation, false),
-            Kernel::Conv2dMaxPool { activation, winners, .. } => (activation, winners),
-            _ => (None, false),
-        };
+        let activation = step.kernel.activation();
+        let winners = matches!(step.kernel, Kernel::Conv2dMaxPool { winners: true, .. });
         let plane = geometry.plane_out();
         let [first, len, all] = [channels.start, channels.len(), geometry.channels(0..geometry.blocks()).len()];
         // SAFETY: the plan was checked; blocks write to channels of their own, whose winners stand behind all channels, and
@@ -171,8 +163,7 @@ impl Run<'_> {
             let winners = if winners { self.part(step, (all + first) * plane, len * plane, at) } else { &mut [] };
             (self.inputs(step, at), y, winners, self.views.work(worker))
         };
-        let (x, weight) = (inputs[0].data, inputs[1].data);
-        let bias = if step.inputs.len() > 2 { inputs[2].data } else { &[] };
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
         let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
         self.isa.at_most(geometry.lanes()).run(kernel);
     }

@@ -90,8 +90,8 @@ impl Kernel for Correlate<'_> {
 /// Between which numbers results are kept: the activations that are done in registers. Others have a pass of their own.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
-    pub(super) min: f32,
-    pub(super) max: f32,
+    min: f32,
+    max: f32,
 }
 
 impl Bounds {
@@ -101,6 +101,25 @@ impl Bounds {
             Some(Map::Relu) => (Some(Self { min: 0.0, max: f32::INFINITY }), None),
             Some(Map::Clamp { min, max }) if min <= max => (Some(Self { min, max }), None),
             other => (None, other),
+        }
+    }
+
+    /// All sums within the bounds, of which the upper one is seldom there. One test for all: a function that differs from sum
+    /// to sum would keep them in memory.
+    #[inline(always)]
+    pub(super) fn hold<S: Lanes, const C: usize, const P: usize>(self, simd: S, sums: &mut [[S::V; P]; C]) {
+        let (min, max) = (simd.splat(self.min), simd.splat(self.max));
+        for sums in sums.iter_mut() {
+            for sum in sums {
+                *sum = simd.if_less(*sum, min, min, *sum);
+            }
+        }
+        if self.max < f32::INFINITY {
+            for sums in sums {
+                for sum in sums {
+                    *sum = simd.if_less(max, *sum, max, *sum);
+                }
+            }
         }
     }
 }
@@ -206,7 +225,9 @@ impl Block<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             let mut sums = self.sums::<S, C, P>(simd, channel, taps, pixels);
-            self.keep_within(simd, &mut sums);
+            if let Some(bounds) = self.bounds {
+                bounds.hold(simd, &mut sums);
+            }
             for (c, sums) in sums.iter().enumerate() {
                 let y = self.y.add((self.channel + channel + c) * self.geometry.y_channel * S::N);
                 for (pixel, &sum) in pixels.iter().zip(sums) {
@@ -254,26 +275,6 @@ impl Block<'_> {
         sums
     }
 
-    /// The activation, where it is one of bounds. One test for all: a function that differs from sum to sum would keep them
-    /// in memory.
-    #[inline(always)]
-    fn keep_within<S: Lanes, const C: usize, const P: usize>(&self, simd: S, sums: &mut [[S::V; P]; C]) {
-        let Some(Bounds { min, max }) = self.bounds else { return };
-        let (min, max, has_max) = (simd.splat(min), simd.splat(max), max < f32::INFINITY);
-        for sums in sums.iter_mut() {
-            for sum in sums {
-                *sum = simd.if_less(*sum, min, min, *sum);
-            }
-        }
-        if has_max {
-            for sums in sums {
-                for sum in sums {
-                    *sum = simd.if_less(max, *sum, max, *sum);
-                }
-            }
-        }
-    }
-
     /// As [`Block::stretch`], where the pixels are windows of four of which the greatest is kept.
     #[inline(always)]
     unsafe fn windows<S: Lanes>(&self, simd: S, channels: usize, stretch: &Stretch) {
@@ -310,25 +311,19 @@ impl Block<'_> {
                         best.meets(simd, number, sum);
                     }
                     // The greatest of bounded values is the greatest value, bounded.
-                    let mut value = [[best.value]];
-                    self.keep_within(simd, &mut value);
-                    [[best.value]] = value;
+                    if let Some(bounds) = self.bounds {
+                        let mut value = [[best.value]];
+                        bounds.hold(simd, &mut value);
+                        [[best.value]] = value;
+                    }
                     simd.store_to(best.value, self.y.add(place));
                     if let Some(winners) = self.winners {
-                        simd.store_to(self.winner(simd, &best), winners.add(place));
+                        // The activation is none or ReLU.
+                        simd.store_to(best.winner(simd, self.bounds.is_some()), winners.add(place));
                     }
                 }
             }
         }
         C
-    }
-
-    /// What is to be known for the gradient: the activation is none or ReLU.
-    #[inline(always)]
-    fn winner<S: Lanes>(&self, simd: S, best: &Best<S::V>) -> S::V {
-        match self.bounds {
-            Some(_) => simd.if_equal(best.value, simd.splat(0.0), simd.splat(NO_WINNER), best.number),
-            None => best.number,
-        }
     }
 }

@@ -11,6 +11,7 @@ use lenslet_graph::ops::max_pool::MaxPool2d;
 use lenslet_graph::window::{AxisWindow, Window};
 
 use super::Call;
+use super::conv2d::NO_WINNER;
 use super::reduce::greater;
 use crate::simd::{Kernel, Lanes};
 
@@ -114,6 +115,15 @@ impl<V: Copy> Best<V> {
         let this = simd.splat(number as f32);
         self.number = simd.if_less(self.value, x, this, simd.if_equal(x, x, self.number, this));
         self.value = greater(simd, self.value, x);
+    }
+
+    /// The winner's number, or [`NO_WINNER`] where none receives a gradient: with ReLU, where the greatest value is 0.
+    #[inline(always)]
+    pub(super) fn winner<S: Lanes<V = V>>(&self, simd: S, relu: bool) -> V {
+        match relu {
+            true => simd.if_equal(self.value, simd.splat(0.0), simd.splat(NO_WINNER), self.number),
+            false => self.number,
+        }
     }
 
     /// The gradient where this number has won, and 0 elsewhere.

@@ -3,6 +3,7 @@
 use lenslet_rng::Stream;
 
 use super::Picture;
+use super::place::{Edge, source};
 
 /// Away from a slightly blurred picture for factors above 1, and towards it below; torchvision's `adjust_sharpness`. The
 /// outermost pixels stay as they are.
@@ -11,7 +12,7 @@ pub(super) fn sharpness(picture: &mut Picture, factor: f32) {
     if height <= 2 || width <= 2 {
         return;
     }
-    picture.redraw(|_, old, new| {
+    picture.redraw(|old, new| {
         new.copy_from_slice(old);
         for row in 1..height - 1 {
             for column in 1..width - 1 {
@@ -30,28 +31,23 @@ pub(super) fn sharpness(picture: &mut Picture, factor: f32) {
 pub(super) fn blur(picture: &mut Picture, size: usize, sigma: f32) {
     let [_, height, width] = picture.size();
     let half = (size / 2).min(height.min(width) - 1);
-    let weights: Vec<f32> =
+    let mut weights: Vec<f32> =
         (0..=2 * half).map(|i| libm::expf(-0.5 * ((i as f32 - half as f32) / sigma).powi(2))).collect();
     let total: f32 = weights.iter().sum();
-    let mirrored = |at: isize, len: usize| {
-        let last = len as isize - 1;
-        (if at < 0 {
-            -at
-        } else if at > last {
-            2 * last - at
-        } else {
-            at
-        }) as usize
+    weights.iter_mut().for_each(|weight| *weight /= total);
+    let seen = |at: usize, i: usize, len: usize| {
+        let at = (at + i) as isize - half as isize;
+        source(at, len, Edge::Reflect).expect("a mirrored edge has a pixel for every place")
     };
-    picture.redraw(|_, old, new| {
+    picture.redraw(|old, new| {
         for row in 0..height {
             for column in 0..width {
                 let mut sum = 0.0;
                 for (i, down) in weights.iter().enumerate() {
-                    let row = mirrored(row as isize + i as isize - half as isize, height);
+                    let row = seen(row, i, height);
                     for (j, right) in weights.iter().enumerate() {
-                        let column = mirrored(column as isize + j as isize - half as isize, width);
-                        sum += down * right / (total * total) * f32::from(old[row * width + column]);
+                        let column = seen(column, j, width);
+                        sum += down * right * f32::from(old[row * width + column]);
                     }
                 }
                 new[row * width + column] = sum.round_ties_even() as u8;

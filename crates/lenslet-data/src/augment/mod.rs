@@ -220,7 +220,7 @@ impl Change {
 fn resized_crop(picture: &mut Picture, [top, left]: [usize; 2], [height, width]: [usize; 2]) {
     let [_, rows, columns] = picture.size();
     let resizer = Resizer::new((height, width), (rows, columns), Filter::Bilinear);
-    picture.redraw(|_, old, new| {
+    picture.redraw(|old, new| {
         let part: Vec<u8> =
             old.chunks_exact(columns).skip(top).take(height).flat_map(|row| &row[left..][..width]).copied().collect();
         resizer.resize(&part, new);

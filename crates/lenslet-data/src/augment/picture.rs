@@ -61,11 +61,18 @@ impl Picture {
         (blue.len() == plane).then_some([red, green, blue])
     }
 
-    /// Has `change` write the new planes, one after the other, from the old ones, each with its channel's number.
-    pub(super) fn redraw(&mut self, change: impl Fn(usize, &[u8], &mut [u8])) {
+    /// Has `change` write the new planes from the old ones, one after the other.
+    pub(super) fn redraw(&mut self, change: impl Fn(&[u8], &mut [u8])) {
         let plane = self.size[1] * self.size[2];
-        let planes = self.pixels.chunks_exact(plane).zip(self.spare.chunks_exact_mut(plane));
-        planes.enumerate().for_each(|(channel, (old, new))| change(channel, old, new));
+        self.redraw_all(|old, new| {
+            let planes = old.chunks_exact(plane).zip(new.chunks_exact_mut(plane));
+            planes.for_each(|(old, new)| change(old, new));
+        });
+    }
+
+    /// Has `change` write all new planes from the old ones.
+    pub(super) fn redraw_all(&mut self, change: impl Fn(&[u8], &mut [u8])) {
+        change(&self.pixels, &mut self.spare);
         std::mem::swap(&mut self.pixels, &mut self.spare);
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn flip(picture: &mut Picture) {
 /// Pixel (row, column) becomes what stood at (row + down, column + right), or beyond the edge what stands there.
 pub(super) fn shift(picture: &mut Picture, down: isize, right: isize, edge: Edge) {
     let [_, height, width] = picture.size();
-    picture.redraw(|_, old, new| {
+    picture.redraw(|old, new| {
         for (row, new) in new.chunks_exact_mut(width).enumerate() {
             let Some(row) = source(row as isize + down, height, edge) else {
                 new.fill(0);
@@ -50,7 +50,7 @@ fn shift_row(old: &[u8], new: &mut [u8], right: isize, edge: Edge) {
 }
 
 /// Which of `len` places a place beyond the edge stands for; none where it is black.
-fn source(at: isize, len: usize, edge: Edge) -> Option<usize> {
+pub(super) fn source(at: isize, len: usize, edge: Edge) -> Option<usize> {
     if (0..len as isize).contains(&at) {
         return Some(at as usize);
     }

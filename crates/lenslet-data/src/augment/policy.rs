@@ -27,10 +27,7 @@ enum Kind {
     Invert,
 }
 
-use Kind::{
-    AutoContrast, Brightness, Color, Contrast, Equalize, Identity, Invert, Posterize, Rotate, Sharpness, ShearX,
-    ShearY, Solarize, TranslateX, TranslateY,
-};
+use Kind::*;
 
 /// What TrivialAugment and RandAugment choose from.
 const CHOICE: [Kind; 14] = [

@@ -125,28 +125,34 @@ fn projection(from: [[f64; 2]; 4], to: [[f64; 2]; 4]) -> Option<[f64; 8]> {
 /// Draws each pixel from the place (row, column) of the old picture that `source` names.
 fn warp(picture: &mut Picture, sampling: Sampling, source: impl Fn(usize, usize) -> [f32; 2]) {
     let [_, height, width] = picture.size();
-    picture.redraw(|_, old, new| {
-        // What lies outside is black.
-        let pixel = |row: f32, column: f32| {
-            let inside = row >= 0.0 && column >= 0.0 && row < height as f32 && column < width as f32;
-            if inside { f32::from(old[row as usize * width + column as usize]) } else { 0.0 }
-        };
-        for (row, new) in new.chunks_exact_mut(width).enumerate() {
-            for (column, new) in new.iter_mut().enumerate() {
-                let [y, x] = source(row, column);
-                *new = match sampling {
-                    Sampling::Nearest => pixel(y.round_ties_even(), x.round_ties_even()),
-                    Sampling::Bilinear => {
-                        let (top, left) = (y.floor(), x.floor());
-                        let (down, right) = (y - top, x - left);
-                        let upper = pixel(top, left) * (1.0 - right) + pixel(top, left + 1.0) * right;
-                        let lower = pixel(top + 1.0, left) * (1.0 - right) + pixel(top + 1.0, left + 1.0) * right;
-                        (upper * (1.0 - down) + lower * down).round_ties_even()
-                    }
-                } as u8;
+    let plane = height * width;
+    picture.redraw_all(|old, new| {
+        for place in 0..plane {
+            let at = source(place / width, place % width);
+            for (old, new) in old.chunks_exact(plane).zip(new.chunks_exact_mut(plane)) {
+                new[place] = sample(old, [height, width], at, sampling);
             }
         }
     });
+}
+
+/// What a plane shows at a place between its pixels; what lies outside is black.
+fn sample(plane: &[u8], [height, width]: [usize; 2], [y, x]: [f32; 2], sampling: Sampling) -> u8 {
+    let pixel = |row: f32, column: f32| {
+        let inside = row >= 0.0 && column >= 0.0 && row < height as f32 && column < width as f32;
+        if inside { f32::from(plane[row as usize * width + column as usize]) } else { 0.0 }
+    };
+    let value = match sampling {
+        Sampling::Nearest => pixel(y.round_ties_even(), x.round_ties_even()),
+        Sampling::Bilinear => {
+            let (top, left) = (y.floor(), x.floor());
+            let (down, right) = (y - top, x - left);
+            let upper = pixel(top, left) * (1.0 - right) + pixel(top, left + 1.0) * right;
+            let lower = pixel(top + 1.0, left) * (1.0 - right) + pixel(top + 1.0, left + 1.0) * right;
+            (upper * (1.0 - down) + lower * down).round_ties_even()
+        }
+    };
+    value as u8
 }
 
 #[cfg(test)]

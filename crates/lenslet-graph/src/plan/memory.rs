@@ -10,8 +10,8 @@
 //! partial sum lives through all tile work of its stage and up to the wave that adds up the slots. Without gradients, what
 //! depends on parameters alone lives always: the next run finds it there if the parameters are the same.
 
-use super::lower::{Handle, Lowered, LoweredStep, Memory};
-use super::{Kernel, Operand, Options, Place, Plan, Stage, Step};
+use super::lower::{Handle, Lowered, LoweredStep, Memory, Value};
+use super::{Kernel, Operand, Options, Place, Plan, Stage, Step, trains};
 use crate::{Graph, Role};
 
 /// Memory that partial sums may take over all slots, in numbers (128 MiB); with very large layers there are fewer slots.
@@ -23,16 +23,18 @@ const MOST_SLOTS: usize = 64;
 pub(super) fn place(graph: &Graph, lowered: Lowered, options: Options) -> Plan {
     let order = order(&lowered.steps);
     let waves = waves(&lowered);
-    let spans = spans(graph, &lowered, &order, &waves);
+    let constant = constant(graph, &lowered);
+    let spans = spans(graph, &lowered, &order, &waves, &constant);
     let (places, lens) = places(&lowered, &spans);
     let operand = |handle: &Handle| Operand { place: places[handle.value.0], shape: handle.shape };
 
     let mut stages: Vec<Stage> = vec![];
-    for (step, wave) in lowered.steps.iter().zip(waves) {
+    for ((step, wave), constant) in lowered.steps.iter().zip(waves).zip(constant) {
         stages.resize_with(stages.len().max(step.stage + 1), Stage::default);
         let stage = &mut stages[step.stage];
         let inputs = step.inputs.iter().map(operand).collect();
-        let placed = Step { kernel: step.kernel.clone(), inputs, output: operand(&step.output), node: step.node };
+        let (kernel, output, node) = (step.kernel.clone(), operand(&step.output), step.node);
+        let placed = Step { kernel, inputs, output, node, constant };
         if step.tile {
             stage.tile.push(placed);
         } else {
@@ -92,7 +94,7 @@ impl Span {
     }
 }
 
-fn spans(graph: &Graph, lowered: &Lowered, order: &[usize], waves: &[usize]) -> Vec<Option<Span>> {
+fn spans(graph: &Graph, lowered: &Lowered, order: &[usize], waves: &[usize], constant: &[bool]) -> Vec<Option<Span>> {
     let mut spans: Vec<Option<Span>> = vec![None; lowered.values.len()];
     for ((step, &time), &wave) in lowered.steps.iter().zip(order).zip(waves) {
         let moment = (step.stage, if step.tile { TILES } else { wave });
@@ -110,26 +112,25 @@ fn spans(graph: &Graph, lowered: &Lowered, order: &[usize], waves: &[usize]) -> 
             span.moments.1 = (usize::MAX, TILES);
         }
     }
-    if !graph.outputs.iter().any(|(role, _)| matches!(role, Role::Gradient(_))) {
-        for value in constants(lowered) {
-            spans[value].iter_mut().for_each(|span| span.moments = ((0, 0), (usize::MAX, TILES)));
-        }
+    for (step, _) in lowered.steps.iter().zip(constant).filter(|(_, constant)| **constant) {
+        spans[step.output.value.0].iter_mut().for_each(|span| span.moments = ((0, 0), (usize::MAX, TILES)));
     }
     spans
 }
 
-/// Whole values that depend on parameters alone, by number. (Random numbers depend on the step.)
-fn constants(lowered: &Lowered) -> Vec<usize> {
-    let mut constant: Vec<bool> =
-        lowered.values.iter().map(|value| matches!(value.memory, Memory::Parameter(_))).collect();
-    let mut found = vec![];
-    for step in lowered.steps.iter().filter(|step| !step.tile && !matches!(step.kernel, Kernel::Dropout { .. })) {
-        if step.inputs.iter().all(|input| constant[input.value.0]) {
-            constant[step.output.value.0] = true;
-            found.push(step.output.value.0);
-        }
-    }
-    found
+/// Which steps on whole values depend on parameters alone, in a graph that leaves these as they are.
+fn constant(graph: &Graph, lowered: &Lowered) -> Vec<bool> {
+    let is_parameter = |value: &Value| matches!(value.memory, Memory::Parameter(_));
+    let mut known: Vec<bool> = lowered.values.iter().map(is_parameter).collect();
+    let may_be = !trains(graph);
+    let is_constant = |step: &LoweredStep| {
+        // Random numbers depend on the run.
+        let may_be = may_be && !step.tile && !matches!(step.kernel, Kernel::Dropout { .. });
+        let constant = may_be && step.inputs.iter().all(|input| known[input.value.0]);
+        known[step.output.value.0] |= constant;
+        constant
+    };
+    lowered.steps.iter().map(is_constant).collect()
 }
 
 struct Lens {

@@ -120,6 +120,8 @@ pub struct Step {
     pub output: Operand,
     /// For which node of the graph.
     pub node: NodeId,
+    /// Whether the result is made of parameters alone and keeps its place: while they stay the same, it need be made but once.
+    pub constant: bool,
 }
 
 /// A value in memory.
@@ -389,6 +391,23 @@ fn trains(graph: &Graph) -> bool {
     graph.outputs.iter().any(|(role, _)| matches!(role, Role::Gradient(_) | Role::Update(_)))
 }
 
+impl Kernel {
+    /// The map that is done in the same step, if there is one.
+    pub const fn activation(&self) -> Option<Map> {
+        match *self {
+            Kernel::Conv2d { activation, .. }
+            | Kernel::Conv2dMaxPool { activation, .. }
+            | Kernel::Winograd { activation, .. }
+            | Kernel::Linear { activation }
+            | Kernel::BatchNorm { activation, .. }
+            | Kernel::BatchNormSums { activation, .. }
+            | Kernel::BatchNormGrad { activation, .. } => activation,
+            Kernel::AddMap(map) | Kernel::AddMapGrad(map) => Some(map),
+            _ => None,
+        }
+    }
+}
+
 impl Plan {
     /// Plans a graph for a batch.
     ///
@@ -456,18 +475,7 @@ impl fmt::Display for Step {
         // The kernel's name and activation say enough; its numbers stand in the graph.
         let kernel = format!("{:?}", self.kernel);
         let name: String = kernel.chars().take_while(|c| c.is_alphanumeric()).collect();
-        let fused = match &self.kernel {
-            Kernel::Conv2d { activation: Some(map), .. }
-            | Kernel::Conv2dMaxPool { activation: Some(map), .. }
-            | Kernel::Winograd { activation: Some(map), .. }
-            | Kernel::Linear { activation: Some(map) }
-            | Kernel::BatchNorm { activation: Some(map), .. }
-            | Kernel::BatchNormSums { activation: Some(map), .. }
-            | Kernel::BatchNormGrad { activation: Some(map), .. }
-            | Kernel::AddMap(map)
-            | Kernel::AddMapGrad(map) => format!("+{map:?}"),
-            _ => String::new(),
-        };
+        let fused = self.kernel.activation().map_or_else(String::new, |map| format!("+{map:?}"));
         write!(f, "{:<28} {}  <-", name + &fused, self.output)?;
         for input in &self.inputs {
             write!(f, " {input}")?;

@@ -14,7 +14,7 @@ use super::max_pool;
 use crate::kernels::conv2d::Bounds;
 use crate::kernels::map;
 use crate::kernels::sliding::Run;
-use crate::simd::{Lanes, Scalar};
+use crate::simd::{Kernel, Lanes};
 
 impl Block<'_> {
     /// The block's results.
@@ -30,9 +30,7 @@ impl Block<'_> {
         // SAFETY: the block's slices have all that the geometry reaches, and there are planes for its channels.
         unsafe { rows.all(simd) }
         if let Some(map) = late {
-            let (whole, rest) = planes.split_at_mut(len - len % S::N);
-            map::in_place(simd, map, whole);
-            map::in_place(Scalar, map, rest);
+            map::InPlace { map, y: &mut *planes }.run(simd);
         }
         if g.pooled {
             max_pool::Forward { x: planes, width: g.y[1], relu: self.activation.is_some(), y, winners }.run(simd);
@@ -123,7 +121,7 @@ impl Rows<'_> {
         unsafe {
             let mut sums = self.sums::<S, C, P>(simd, at, places.map(|(x, _)| x));
             if let Some(bounds) = self.bounds {
-                hold(simd, bounds, &mut sums);
+                bounds.hold(simd, &mut sums);
             }
             for (c, sums) in sums.iter().enumerate() {
                 let y = self.y.add((at.channel + c) * plane);
@@ -170,20 +168,6 @@ impl Rows<'_> {
             }
         }
         sums
-    }
-}
-
-/// All sums within the bounds, of which the upper one is seldom there.
-#[inline(always)]
-fn hold<S: Lanes, const C: usize, const P: usize>(simd: S, bounds: Bounds, sums: &mut [[S::V; P]; C]) {
-    let (min, max) = (simd.splat(bounds.min), simd.splat(bounds.max));
-    for sum in sums.as_flattened_mut() {
-        *sum = simd.if_less(*sum, min, min, *sum);
-    }
-    if bounds.max < f32::INFINITY {
-        for sum in sums.as_flattened_mut() {
-            *sum = simd.if_less(max, *sum, max, *sum);
-        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! equals and NaN are those of [`Best`]. The end of a row that fills no vector is read and written in part.
 
 use crate::kernels::Call;
-use crate::kernels::conv2d::NO_WINNER;
 use crate::kernels::max_pool::Best;
 use crate::simd::{Kernel, Lanes};
 
@@ -33,7 +32,7 @@ impl Forward<'_> {
                 let best = best(simd, x, first, count);
                 store(simd, best.value, &mut y[first..][..count]);
                 if !self.winners.is_empty() {
-                    let number = number(simd, &best, self.relu);
+                    let number = best.winner(simd, self.relu);
                     store(simd, number, &mut self.winners[line * windows + first..][..count]);
                 }
             }
@@ -69,7 +68,7 @@ impl Pixels<'_> {
                     let place = window * vectors + v;
                     simd.store(best.value, y, place);
                     if !self.winners.is_empty() {
-                        let number = number(simd, &best, self.relu);
+                        let number = best.winner(simd, self.relu);
                         simd.store(number, &mut self.winners[line * row / 2..], place);
                     }
                 }
@@ -86,15 +85,6 @@ fn of_four<S: Lanes>(simd: S, top: [S::V; 2], bottom: [S::V; 2]) -> Best<S::V> {
     best.meets(simd, 2, bottom[0]);
     best.meets(simd, 3, bottom[1]);
     best
-}
-
-/// What the gradient has to know: the winner's number, or that ReLU's slope is 0.
-#[inline(always)]
-fn number<S: Lanes>(simd: S, best: &Best<S::V>, relu: bool) -> S::V {
-    match relu {
-        true => simd.if_equal(best.value, simd.splat(0.0), simd.splat(NO_WINNER), best.number),
-        false => best.number,
-    }
 }
 
 /// Each gradient to the winner of its window: of the image itself, or where a convolution kept the winners' numbers, of

@@ -28,27 +28,28 @@ fn convolve(machine: Machine, way: &Way, x: Shape, activation: Option<Map>, call
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    layer: Conv2d,
-    image: Shape,
-    output: Shape,
+pub(super) struct Case {
+    pub(super) layer: Conv2d,
+    pub(super) image: Shape,
+    pub(super) output: Shape,
     tile: usize,
 }
 
 impl Case {
     /// None where the kernel does not fit.
-    fn new(tile: usize, layer: Conv2d, image: [usize; 3]) -> Option<Self> {
+    pub(super) fn new(tile: usize, layer: Conv2d, image: [usize; 3]) -> Option<Self> {
         let output = layer.rule(&ShapeVar::image(image)).ok()?.shape();
         Some(Self { layer, image: ShapeVar::image(image).shape(), output, tile })
     }
 
-    fn way(&self, gradient: bool) -> Way {
+    /// In blocks of so many output channels.
+    pub(super) fn way(&self, gradient: bool, block: usize) -> Way {
         let window = self.layer.window();
         let kernel = window.height.kernel;
         let before = [window.height.before, window.width.before];
         let before = if gradient { before.map(|before| kernel - 1 - before) } else { before };
         let (x, y) = if gradient { (self.output, self.image) } else { (self.image, self.output) };
-        Way { tile: self.tile, kernel, before, inner: x.dim(0), outputs: y.dim(0), gradient, block: CHANNEL_BLOCK }
+        Way { tile: self.tile, kernel, before, inner: x.dim(0), outputs: y.dim(0), gradient, block }
     }
 }
 
@@ -74,7 +75,7 @@ fn check_forward(case: Case, bias: bool, batch: usize, seed: u64) {
         inputs.push(tensor(shape(false, &[layer.out_channels()]), 1));
     }
     let check = Check::new(layer, inputs).tolerance(TOLERANCE);
-    check.kernel(|machine, call| convolve(machine, &case.way(false), image, None, call));
+    check.kernel(|machine, call| convolve(machine, &case.way(false, CHANNEL_BLOCK), image, None, call));
 }
 
 fn check_gradient(case: Case, batch: usize, seed: u64) {
@@ -83,7 +84,7 @@ fn check_gradient(case: Case, batch: usize, seed: u64) {
     let mut tensor = |shape, batch| random.range(shape, batch, -1.0, 1.0);
     let inputs = [tensor(output, batch), tensor(layer.weight_shape(image.dim(0)), 1)];
     let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(TOLERANCE);
-    let empty = check.kernel(|machine, call| convolve(machine, &case.way(true), output, None, call));
+    let empty = check.kernel(|machine, call| convolve(machine, &case.way(true, CHANNEL_BLOCK), output, None, call));
     assert!(empty.iter().all(|&dx| dx == 0.0));
 }
 
@@ -134,7 +135,7 @@ fn activations_are_applied() {
         let (inputs, tile) = ([x, weight], call.tile);
         convolve(
             machine,
-            &case.way(false),
+            &case.way(false, CHANNEL_BLOCK),
             case.image,
             None,
             Call { inputs: &inputs, output: call.output, shape, tile },
@@ -143,7 +144,7 @@ fn activations_are_applied() {
             let mut y = vec![f32::NAN; call.output.len()];
             convolve(
                 machine,
-                &case.way(false),
+                &case.way(false, CHANNEL_BLOCK),
                 case.image,
                 Some(map),
                 Call { inputs: &inputs, output: &mut y, shape, tile },

@@ -1,11 +1,12 @@
 //! Winograd's convolution of one image against the references, in two parts as threads share it.
 
+use lenslet_graph::Shape;
 use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad};
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::plan::Winograd as Way;
-use lenslet_graph::{Shape, ShapeVar};
 use proptest::prelude::*;
 
+use super::conv2d_tests::Case;
 use super::one_image::{Geometry, Products, Spread};
 use super::weights;
 use crate::kernels::Call;
@@ -40,55 +41,33 @@ fn convolve(isa: Isa, way: &Way, image: Shape, activation: Option<Map>, call: Ca
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    layer: Conv2d,
-    image: Shape,
-    output: Shape,
-    tile: usize,
+/// Output channels in a block.
+const BLOCK: usize = 16;
+
+fn check_forward(case: Case, bias: bool, activation: Option<Map>, seed: u64) {
+    let Case { layer, image, .. } = case;
+    let mut random = Random::new(seed);
+    let mut tensor = |shape, batch| random.range(shape, batch, -1.0, 1.0);
+    let mut inputs = vec![tensor(image, 2), tensor(layer.weight_shape(image.dim(0)), 1)];
+    if bias {
+        inputs.push(tensor(shape(false, &[layer.out_channels()]), 1));
+    }
+    let check = Check::new(layer, inputs).tolerance(TOLERANCE);
+    let mut expected = check.value();
+    if let Some(map) = activation {
+        expected.data_mut().iter_mut().for_each(|y| *y = map.apply(*y));
+    }
+    let check = check.expecting(expected);
+    check.one_image(|isa, call| convolve(isa, &case.way(false, BLOCK), image, activation, call));
 }
 
-impl Case {
-    /// None where the kernel does not fit.
-    fn new(tile: usize, layer: Conv2d, image: [usize; 3]) -> Option<Self> {
-        let output = layer.rule(&ShapeVar::image(image)).ok()?.shape();
-        Some(Self { layer, image: ShapeVar::image(image).shape(), output, tile })
-    }
-
-    fn way(&self, gradient: bool) -> Way {
-        let window = self.layer.window();
-        let kernel = window.height.kernel;
-        let before = [window.height.before, window.width.before];
-        let before = if gradient { before.map(|before| kernel - 1 - before) } else { before };
-        let (x, y) = if gradient { (self.output, self.image) } else { (self.image, self.output) };
-        Way { tile: self.tile, kernel, before, inner: x.dim(0), outputs: y.dim(0), gradient, block: 16 }
-    }
-
-    fn check_forward(&self, bias: bool, activation: Option<Map>, seed: u64) {
-        let Self { layer, image, .. } = *self;
-        let mut random = Random::new(seed);
-        let mut tensor = |shape, batch| random.range(shape, batch, -1.0, 1.0);
-        let mut inputs = vec![tensor(image, 2), tensor(layer.weight_shape(image.dim(0)), 1)];
-        if bias {
-            inputs.push(tensor(shape(false, &[layer.out_channels()]), 1));
-        }
-        let check = Check::new(layer, inputs).tolerance(TOLERANCE);
-        let mut expected = check.value();
-        if let Some(map) = activation {
-            expected.data_mut().iter_mut().for_each(|y| *y = map.apply(*y));
-        }
-        let check = check.expecting(expected);
-        check.one_image(|isa, call| convolve(isa, &self.way(false), image, activation, call));
-    }
-
-    fn check_gradient(&self, seed: u64) {
-        let Self { layer, image, output, .. } = *self;
-        let mut random = Random::new(seed);
-        let mut tensor = |shape, batch| random.range(shape, batch, -1.0, 1.0);
-        let inputs = [tensor(output, 2), tensor(layer.weight_shape(image.dim(0)), 1)];
-        let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(TOLERANCE);
-        check.one_image(|isa, call| convolve(isa, &self.way(true), output, None, call));
-    }
+fn check_gradient(case: Case, seed: u64) {
+    let Case { layer, image, output, .. } = case;
+    let mut random = Random::new(seed);
+    let mut tensor = |shape, batch| random.range(shape, batch, -1.0, 1.0);
+    let inputs = [tensor(output, 2), tensor(layer.weight_shape(image.dim(0)), 1)];
+    let check = Check::new(Conv2dInputGrad { layer, image }, inputs).gradient(0).tolerance(TOLERANCE);
+    check.one_image(|isa, call| convolve(isa, &case.way(true, BLOCK), output, None, call));
 }
 
 /// Any map and padding; channels that fill vectors and blocks, and that do not.
@@ -111,12 +90,12 @@ proptest! {
         activation in prop::sample::select(vec![None, Some(Map::Relu), Some(Map::Gelu)]),
         seed in any::<u64>(),
     ) {
-        case.check_forward(bias, activation, seed);
+        check_forward(case, bias, activation, seed);
     }
 
     #[test]
     fn gradient_is_the_reference(case in cases(), seed in any::<u64>()) {
-        case.check_gradient(seed);
+        check_gradient(case, seed);
     }
 }
 
@@ -135,7 +114,7 @@ fn edges_are_the_reference() {
         let layer = Conv2d::new(channels[0], channels[1], 3).padding(padding);
         let case = Case::new(tile, layer, [channels[0], image[0], image[1]]);
         let case = case.unwrap_or_else(|| panic!("{about} fits"));
-        case.check_forward(true, None, 5);
-        case.check_gradient(6);
+        check_forward(case, true, None, 5);
+        check_gradient(case, 6);
     }
 }
