@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lenslet::Model;
 use lenslet::metrics::Mistakes;
+use lenslet::{Model, TestTime};
 
 use crate::data::{Reading, Wanted};
 use crate::failure::Failure;
@@ -24,6 +24,9 @@ pub(crate) struct Eval {
     data: Option<String>,
     #[command(flatten)]
     reading: Reading,
+    /// Views of each image that the answer is the mean of: none, flip, flip-shift [default: those it was tested by].
+    #[arg(long, value_name = "VIEWS")]
+    tta: Option<TestTime>,
     /// Folder for pictures and numbers: confusion.png and .svg, mistakes.png and .svg, report.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -42,6 +45,9 @@ pub(crate) fn run(options: &Eval) -> Result<(), Failure> {
     let path = run_folder::checkpoint(&options.checkpoint)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut model = Model::open(&path, threads)?;
+    if let Some(views) = options.tta {
+        model = model.test_time(views);
+    }
     let description = model.description().clone();
     let name = options.data.as_ref().unwrap_or(&description.data);
     let [channels, height, width] = description.input;

@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Mend(String),
     /// The same, and it has been said already.
     Said,
+    /// What we claim was found not to be so, and that has been said.
+    NotReached,
     /// The user stopped it.
     Interrupted,
     /// Whoever read standard output has seen enough.
@@ -30,6 +32,7 @@ impl Failure {
                 ExitCode::from(2)
             }
             Failure::Said => ExitCode::from(2),
+            Failure::NotReached => ExitCode::FAILURE,
             Failure::Interrupted => ExitCode::from(INTERRUPTED),
             Failure::NobodyReads => ExitCode::SUCCESS,
         }

@@ -1,7 +1,8 @@
 //! The program `lenslet`: trains, evaluates and asks convolutional networks from the command line.
 //!
 //! One file per command; each reads its arguments, drives the library and says what came of it. `run_folder` knows what
-//! lies in a run's folder and `run_record` reads it back, `report`, `table` and `pictures` how results look, `progress` how training looks while it goes on.
+//! lies in a run's folder and `run_record` reads it back, `report`, `table` and `pictures` how results look, `progress` how
+//! training looks while it goes on, `recipe` what a recipe is, `trial` how one training is tried.
 //! *Invariants:* results go to standard output, everything else to standard error. What a user can mend is a
 //! [`Failure`](failure::Failure), said in one message, with exit code 2; a panic is a fault of ours, with exit code 1.
 #![forbid(unsafe_code)]
@@ -21,14 +22,18 @@ mod output;
 mod pictures;
 mod predict;
 mod progress;
+mod recipe;
+mod recipes;
 mod report;
 mod run_folder;
 mod run_record;
 mod runs;
+mod study;
 mod summary;
 mod table;
 mod threads;
 mod train;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -45,6 +50,7 @@ struct Program {
 const EXAMPLES: &str = "\
 Examples:
   lenslet train                                 Train the lesson's network on the embedded pictures, within a minute
+  lenslet train --recipe over80                 Past 80 % on CIFAR-10 within a minute
   lenslet predict runs/lesson-shapes-1 dog.png  Ask the trained network about a picture
   lenslet runs                                  List the runs with their settings and results
   lenslet summary lesson                        Sizes, arithmetic and parameters of a network, line by line
@@ -63,6 +69,8 @@ enum Command {
     Bench(bench::Bench),
     Data(data_command::Data),
     Augment(augment::Augment),
+    Recipes(recipes::Recipes),
+    Study(study::Study),
 }
 
 fn main() -> ExitCode {
@@ -84,6 +92,8 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Data(options) => data_command::run(&options),
         Command::Augment(options) => augment::run(&options),
+        Command::Recipes(options) => recipes::run(&options),
+        Command::Study(options) => study::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

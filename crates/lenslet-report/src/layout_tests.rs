@@ -97,3 +97,21 @@ fn filters_and_sheets_have_room_for_all_words() {
         }
     }
 }
+
+#[test]
+fn a_study_has_room_for_all_words() {
+    let accuracies = [[0.62, 0.64], [0.68, 0.69], [0.74, 0.75], [0.801, 0.802]];
+    for scale in [1e-3, 1.0, 1e4, f64::NAN] {
+        for count in 0..=4 {
+            let names = names(count, 60);
+            let step = |number: usize| crate::Step {
+                name: &names[number],
+                seconds: scale * (20.0 + 30.0 * number as f64),
+                accuracies: &accuracies[number],
+            };
+            let steps: Vec<_> = (0..count).map(step).collect();
+            check("study", &crate::study(&"W".repeat(200), &steps));
+        }
+    }
+    check("study", &crate::study("", &[crate::Step { name: "none", seconds: 1.0, accuracies: &[] }]));
+}

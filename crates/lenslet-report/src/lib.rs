@@ -1,6 +1,6 @@
 //! Pictures of a training run, and its numbers for TensorBoard.
 //!
-//! A page per picture (`curves`, `confusion`, `filters`, `sheet`) turns plain numbers, names and bytes into a [`Drawing`]: a
+//! A page per picture (`curves`, `confusion`, `filters`, `sheet`, `study`) turns plain numbers, names and bytes into a [`Drawing`]: a
 //! list of rectangles, lines, texts and bitmaps on white. `svg` and `raster` write any such list, so a picture is laid out
 //! once and looks the same in both; the font whose widths the layout counts on is built in.
 //!
@@ -20,6 +20,7 @@ mod palette;
 mod panel;
 mod raster;
 mod sheet;
+mod study;
 mod svg;
 pub mod tensorboard;
 
@@ -29,3 +30,4 @@ pub use drawing::Drawing;
 pub use filters::filters;
 pub use font::labels;
 pub use sheet::{Caption, Picture, Row, Sheet, sheet};
+pub use study::{Step, study};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::tensor_file::{self, COUNT, Tensor, file_error, not_whole};
-use crate::{Error, Normalization, Weights, files, state};
+use crate::{Error, Normalization, TestTime, Weights, files, state};
 
 /// What a checkpoint says about its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Description {
     /// How images of other sizes are brought to `input`'s; the same must be done to those it is asked about.
     #[serde(default)]
     pub filter: Filter,
+    /// Which views of an image it was tested by.
+    #[serde(default)]
+    pub test_time: TestTime,
 }
 
 /// The metadata's key.

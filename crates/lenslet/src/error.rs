@@ -40,6 +40,22 @@ pub enum Error {
     /// A network that is not among those with a name.
     #[error("{0}")]
     UnknownNetwork(String),
+    /// A group of parameters that has none.
+    #[error(
+        "--groups: no parameter is called {pattern}\n  mend it: the nearest is {nearest}; `lenslet summary` shows all layers"
+    )]
+    Group {
+        /// What was given.
+        pattern: String,
+        /// The parameter whose name is most like it.
+        nearest: String,
+    },
+    /// A network whose first layer cannot whiten patches.
+    #[error(
+        "--init whiten sets the filters of a convolution that sees the whole images, but the network does not begin with \
+         one\n  mend it: leave whiten out, or take another network"
+    )]
+    Whiten,
     /// A loss, gradient or parameter that is no number any more.
     #[error(
         "training stopped: in epoch {epoch}, step {step}, the {what} became {value}, first at {culprit}\n  mend it: a smaller \

@@ -10,7 +10,8 @@ use lenslet_cpu::{Executor, Feed, Pool, options};
 use lenslet_graph::plan::Options;
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
-use crate::{Error, Weights};
+use crate::test_time::Views;
+use crate::{Error, TestTime, Weights};
 
 /// Images that are worked on together where there are many.
 pub const BATCH: usize = 256;
@@ -21,6 +22,7 @@ pub struct Inference {
     classes: usize,
     executors: HashMap<usize, Executor>,
     winograd: bool,
+    test_time: TestTime,
 }
 
 impl Inference {
@@ -32,12 +34,23 @@ impl Inference {
         let recording = record(network, input, Mode::Eval);
         let output = recording.output?;
         check_classes(recording.graph.node(output).shape(), classes)?;
-        Ok(Self { graph: recording.graph, classes, executors: HashMap::new(), winograd: true })
+        Ok(Self {
+            graph: recording.graph,
+            classes,
+            executors: HashMap::new(),
+            winograd: true,
+            test_time: TestTime::None,
+        })
     }
 
     /// Whether convolutions may be done in Winograd's way, as they usually are.
     pub fn winograd(self, winograd: bool) -> Self {
         Self { winograd, ..self }
+    }
+
+    /// Which views of an image its answer is the mean of; usually the image alone.
+    pub fn test_time(self, test_time: TestTime) -> Self {
+        Self { test_time, ..self }
     }
 
     /// How a batch of this size is planned.
@@ -65,16 +78,27 @@ impl Inference {
         feed: &dyn Feed,
         mut answer: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut logits = vec![0.0; self.classes];
-        for first in (0..images).step_by(BATCH) {
-            let batch = BATCH.min(images - first);
+        let views = self.test_time.views();
+        let (mut logits, mut mean) = (vec![0.0; self.classes], vec![0.0; self.classes]);
+        let size = [1, 2].map(|axis| self.graph.inputs[0].dim(axis));
+        let feed = &Views { feed, views, size };
+        let all = images * views.len();
+        for first in (0..all).step_by(BATCH) {
+            let batch = BATCH.min(all - first);
             let options = self.options(batch);
             let executor =
                 self.executors.entry(batch).or_insert_with(|| Executor::planned(&self.graph, options, pool.threads()));
             executor.run_version(pool, weights.all(), weights.version(), &From { feed, first }, 0, 0);
-            for image in 0..batch {
-                executor.image(&Role::Logits, image, &mut logits);
-                answer(first + image, &logits)?;
+            for place in 0..batch {
+                executor.image(&Role::Logits, place, &mut logits);
+                let (image, view) = ((first + place) / views.len(), (first + place) % views.len());
+                if view == 0 {
+                    mean.fill(0.0);
+                }
+                mean.iter_mut().zip(&logits).for_each(|(mean, &x)| *mean += views[view].share * x);
+                if view + 1 == views.len() {
+                    answer(image, &mean)?;
+                }
             }
         }
         ControlFlow::Continue(())
@@ -82,9 +106,9 @@ impl Inference {
 }
 
 /// A feed seen from image `first` on.
-struct From<'a> {
-    feed: &'a dyn Feed,
-    first: usize,
+pub(crate) struct From<'a> {
+    pub(crate) feed: &'a dyn Feed,
+    pub(crate) first: usize,
 }
 
 impl Feed for From<'_> {

@@ -7,12 +7,14 @@
 // The macros name this crate by its public name, also from within.
 extern crate self as lenslet;
 
+mod averaging;
 pub mod checkpoint;
 mod diagnosis;
 mod error;
 pub mod files;
 mod images;
 pub mod inference;
+mod initialization;
 pub mod metrics;
 mod model;
 pub mod networks;
@@ -26,22 +28,26 @@ mod settings;
 pub mod state;
 pub mod summary;
 mod tensor_file;
+mod test_time;
 pub mod training;
 #[doc(hidden)]
 pub mod twin;
 pub mod warnings;
 mod weights;
 
+pub use averaging::Lookahead;
 pub use error::Error;
 pub use inference::Inference;
+pub use initialization::Initialization;
 pub use model::Model;
 pub use normalization::{Normalization, Table};
-pub use optimizer::{Optimizer, OptimizerState};
+pub use optimizer::{Group, Groups, Optimizer, OptimizerState};
 pub use profile::Profile;
 pub use schedule::Schedule;
-pub use settings::Settings;
+pub use settings::{Normalize, Settings};
 pub use state::State;
 pub use summary::Summary;
+pub use test_time::TestTime;
 pub use training::Trainer;
 pub use warnings::Warning;
 pub use weights::Weights;

@@ -12,7 +12,7 @@ use crate::inference::BATCH;
 use crate::metrics::{Evaluation, softmax};
 use crate::normalization::Table;
 use crate::training::evaluate_while;
-use crate::{Error, Inference, Weights, networks, rehearsal};
+use crate::{Error, Inference, TestTime, Weights, networks, rehearsal};
 
 /// A trained network, ready to answer.
 pub struct Model {
@@ -36,7 +36,7 @@ impl Model {
             problem: format!("the checkpoint's input {channels}x{height}x{width} is not possible"),
         })?;
         let network = networks::by_name(&description.network, description.input, description.classes.len())?;
-        let inference = Inference::new(&*network, shape, description.classes.len())?;
+        let inference = Inference::new(&*network, shape, description.classes.len())?.test_time(description.test_time);
         let mut weights = Weights::new(inference.graph(), 0);
         checkpoint.load_into(&mut weights)?;
         Ok(Self { description, weights, inference, pool: Pool::new(threads) })
@@ -45,6 +45,11 @@ impl Model {
     /// What the checkpoint says about the network.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Which views of an image its answer is the mean of; those that it was tested by, unless told otherwise.
+    pub fn test_time(self, test_time: TestTime) -> Self {
+        Self { inference: self.inference.test_time(test_time), ..self }
     }
 
     /// Bytes that it takes to answer `images` images, beside these.

@@ -5,6 +5,7 @@
 
 use lenslet_cpu::Isa;
 use lenslet_cpu::loops::{self, Loops};
+use lenslet_data::Split;
 use serde::{Deserialize, Serialize};
 
 /// Mean and spread that pixels from 0 to 1 are normalised with.
@@ -20,6 +21,25 @@ impl Normalization {
     /// Mean 0.5 and spread 0.5: pixels from −1 to 1, as in PyTorch's tutorials.
     pub fn half(channels: usize) -> Self {
         Self { mean: vec![0.5; channels], std: vec![0.5; channels] }
+    }
+
+    /// The mean and spread of all pixels of `images`, per channel: what torchvision's recipes call `Normalize(mean, std)`.
+    pub fn of(images: &Split, channels: usize) -> Self {
+        let plane = images.images.len() / images.len().max(1) / channels;
+        let mut counts = vec![[0_u64; 256]; channels];
+        for (i, plane) in images.images.chunks_exact(plane.max(1)).enumerate() {
+            plane.iter().for_each(|&byte| counts[i % channels][usize::from(byte)] += 1);
+        }
+        let moment = |counts: &[u64; 256], power: i32| {
+            let sum: f64 = (0..256).map(|byte| counts[byte] as f64 * (byte as f64 / 255.0).powi(power)).sum();
+            sum / counts.iter().sum::<u64>().max(1) as f64
+        };
+        let mean = counts.iter().map(|counts| moment(counts, 1) as f32).collect();
+        let spread = |counts| (moment(counts, 2) - moment(counts, 1).powi(2)).max(0.0).sqrt();
+        // A channel of one colour says nothing, and must not be divided by 0.
+        let std =
+            counts.iter().map(|counts| Some(spread(counts) as f32).filter(|&std| std > 1e-3).unwrap_or(1.0)).collect();
+        Self { mean, std }
     }
 
     /// The mean colour, a byte per channel.

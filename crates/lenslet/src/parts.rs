@@ -20,6 +20,8 @@ pub(crate) struct Parts {
     ranges: Vec<Range<usize>>,
     /// Which parameter each belongs to, and where that begins.
     parameters: Vec<(usize, usize)>,
+    /// Where each parameter stands.
+    wholes: Vec<Range<usize>>,
     /// The bits of each part's sum of squares.
     squares: Vec<AtomicU64>,
 }
@@ -35,12 +37,18 @@ impl Parts {
             }
         }
         let squares = ranges.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { ranges, parameters, squares }
+        let wholes = (0..weights.parameters().len()).map(|number| weights.range(number)).collect();
+        Self { ranges, parameters, wholes, squares }
     }
 
     /// Where the parts stand among all weights, in order.
     pub(crate) fn ranges(&self) -> &[Range<usize>] {
         &self.ranges
+    }
+
+    /// Where a parameter stands among all weights.
+    pub(crate) fn whole(&self, parameter: usize) -> Range<usize> {
+        self.wholes[parameter].clone()
     }
 
     /// The parameter that a part belongs to.

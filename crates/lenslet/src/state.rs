@@ -1,7 +1,7 @@
 //! The state of training: all that a run goes on from, to the bit.
 //!
-//! A safetensors file with the weights (`weights.NAME`), what the optimizer remembers (`first.NAME`, `second.NAME`), and a
-//! [`Standing`] as JSON. The order of images is a function of seed and epoch and dropout one of seed, step and image, so
+//! A safetensors file with the weights (`weights.NAME`), what the optimizer remembers (`first.NAME`, `second.NAME`), averages
+//! (`ema.NAME`, `slow.NAME`), and a [`Standing`] as JSON. The order of images is a function of seed and epoch and dropout one of seed, step and image, so
 //! nothing else is needed. All numbers are kept as they are, counts among the weights too.
 //!
 //! *Invariant:* a state is used whole or not at all. The tensor `checksum` stands last in the file, since safetensors puts
@@ -16,6 +16,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::averaging::Averages;
 use crate::tensor_file::{self, Tensor, file_error};
 use crate::training::SoFar;
 use crate::{Error, Settings, Trainer, files};
@@ -153,9 +154,7 @@ impl Trainer {
         };
         let mut tensors =
             vec![Tensor { name: CHECKSUM.into(), dtype: Dtype::U8, shape: vec![LENGTH], data: vec![0; LENGTH] }];
-        let [first, second] = self.optimizer.memory();
-        for (kind, values) in [("weights", self.weights.all()), ("first", first), ("second", second)] {
-            // Not every optimizer has both memories.
+        for (kind, values) in self.numbers() {
             let parameters = self.weights.parameters().iter().enumerate().filter(|_| !values.is_empty());
             tensors.extend(parameters.map(|(number, parameter)| {
                 Tensor::f32(named(kind, &parameter.name), parameter.shape.dims(), &values[self.weights.range(number)])
@@ -183,13 +182,17 @@ impl Trainer {
             let faults = tensor_file::list(faults);
             return Err(file_error(path, format!("the training state does not fit the network:\n  {faults}")));
         }
-        let Self { weights, optimizer, .. } = self;
+        let Self { weights, optimizer, averages, .. } = self;
         for number in 0..weights.parameters().len() {
             let (name, range) = (weights.parameters()[number].name.clone(), weights.range(number));
             let [first, second] = optimizer.memory_mut();
-            for (kind, values) in [("weights", weights.all_mut()), ("first", first), ("second", second)] {
+            let Averages { ema, slow, .. } = averages;
+            let ema = ema.as_mut().map_or(&mut [][..], |ema| ema.all_mut());
+            let kinds =
+                [("weights", weights.all_mut()), ("first", first), ("second", second), ("ema", ema), ("slow", slow)];
+            for (kind, values) in kinds {
                 let view = tensors.tensor(&named(kind, &name));
-                // Not every optimizer has both memories.
+                // Not every training has all of them.
                 if let (Some(values), Ok(view)) = (values.get_mut(range.clone()), view) {
                     tensor_file::copy(&view, values);
                 }
@@ -199,15 +202,27 @@ impl Trainer {
         // What was learning before is not in the state: nothing is said of parameters that had no gradient since.
         self.learning.fill(true);
         self.step = standing.step;
+        self.piece = self.step.wrapping_mul(self.settings.accumulate as u32);
         self.so_far = standing.so_far.clone();
         Ok(())
     }
 
+    /// All numbers that training goes on from, each kind one for each weight, or empty where the training has none.
+    fn numbers(&self) -> [(&'static str, &[f32]); 5] {
+        let [first, second] = self.optimizer.memory();
+        let ema = self.averages.ema.as_ref().map_or(&[][..], |ema| ema.all());
+        [
+            ("weights", self.weights.all()),
+            ("first", first),
+            ("second", second),
+            ("ema", ema),
+            ("slow", &self.averages.slow),
+        ]
+    }
+
     /// What keeps tensors from being a state of this trainer.
     fn faults(&self, tensors: &SafeTensors<'_>) -> Vec<String> {
-        let [first, second] = self.optimizer.memory();
-        let kinds = [("weights", true), ("first", !first.is_empty()), ("second", !second.is_empty())];
-        let kinds = kinds.into_iter().filter(|(_, kept)| *kept);
+        let kinds = self.numbers().into_iter().filter(|(_, values)| !values.is_empty());
         let expected =
             kinds.flat_map(|(kind, _)| self.weights.parameters().iter().map(move |p| (named(kind, &p.name), p)));
         let mut faults = tensor_file::faults(tensors, expected);

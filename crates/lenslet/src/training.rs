@@ -19,11 +19,12 @@ use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::averaging::Averages;
 use crate::diagnosis::first_not_finite;
 use crate::images::{Augmented, Images};
-use crate::inference::check_classes;
+use crate::inference::{From, check_classes};
 use crate::metrics::{Evaluation, answer};
-use crate::optimizer::Change;
+use crate::optimizer::{Change, Moment};
 use crate::parts::Parts;
 use crate::schedule::Rates;
 use crate::{Error, Inference, Normalization, OptimizerState, Settings, Weights};
@@ -124,11 +125,16 @@ pub struct Trainer {
     pub(crate) weights: Weights,
     parts: Parts,
     pub(crate) optimizer: OptimizerState,
+    pub(crate) averages: Averages,
+    /// The gradients of a step that is made of several batches, one after the other; empty where one makes a step.
+    sums: Vec<f32>,
     executors: HashMap<usize, Executor>,
     pool: Pool,
     classes: usize,
     /// Steps done since the beginning.
     pub(crate) step: u32,
+    /// Batches done since then; dropout is a function of it.
+    pub(crate) piece: u32,
     /// The epoch under way.
     pub(crate) so_far: SoFar,
     /// The epoch's images in its order, and their numbers in the order that they themselves decide.
@@ -152,15 +158,19 @@ impl Trainer {
         threads: usize,
     ) -> Result<Self, Error> {
         settings.check()?;
-        let graph = training_graph(network, input, classes, settings.label_smoothing)?;
+        let graph = graph(network, input, classes, &settings)?;
         let weights = Weights::new(&graph, settings.seed);
+        let inference = Inference::new(network, input, classes)?;
         Ok(Self {
-            inference: Inference::new(network, input, classes)?.winograd(settings.winograd),
-            optimizer: OptimizerState::new(settings.optimizer, &weights),
+            inference: inference.winograd(settings.winograd).test_time(settings.test_time),
+            optimizer: OptimizerState::new(&settings, &weights)?,
+            averages: Averages::new(&settings, &weights),
+            sums: vec![0.0; if settings.accumulate > 1 { weights.all().len() } else { 0 }],
             executors: HashMap::new(),
             pool: Pool::new(threads),
             classes,
             step: 0,
+            piece: 0,
             so_far: SoFar::default(),
             order: vec![],
             numbers: vec![],
@@ -179,14 +189,25 @@ impl Trainer {
         Self { settings, inference: self.inference.winograd(winograd), ..self }
     }
 
-    /// The weights as they are.
+    /// The weights that the network answers with: their average where there is one.
     pub fn weights(&self) -> &Weights {
-        &self.weights
+        self.averages.ema.as_ref().unwrap_or(&self.weights)
     }
 
-    /// The weights, to be set from elsewhere.
-    pub fn weights_mut(&mut self) -> &mut Weights {
-        &mut self.weights
+    /// Sets the weights from elsewhere; averages begin anew.
+    pub fn set_weights(&mut self, set: impl FnOnce(&mut Weights)) {
+        set(&mut self.weights);
+        self.averages.restart(&self.weights);
+    }
+
+    /// What [`Settings::init`] asks for beyond PyTorch's defaults; before the first step.
+    ///
+    /// # Errors
+    /// [`Error::Whiten`] if the network's first layer cannot whiten patches.
+    pub fn initialize(&mut self, images: &Split, normalization: &Normalization) -> Result<(), Error> {
+        self.settings.init.apply(&self.graph, &mut self.weights, images, normalization)?;
+        self.averages.restart(&self.weights);
+        Ok(())
     }
 
     /// How far the epoch under way has come.
@@ -204,9 +225,9 @@ impl Trainer {
         &self.settings
     }
 
-    /// Bytes that the optimizer remembers.
+    /// Bytes that the optimizer remembers, averages and sums of gradients included.
     pub fn optimizer_bytes(&self) -> u64 {
-        self.optimizer.bytes()
+        self.optimizer.bytes() + self.averages.bytes() + self.sums.len() as u64 * 4
     }
 
     /// C, H and W of its images.
@@ -232,7 +253,7 @@ impl Trainer {
 
     /// The threads, for other work on the weights between steps.
     pub(crate) fn pool_and_weights(&mut self) -> (&mut Pool, &Weights) {
-        (&mut self.pool, &self.weights)
+        (&mut self.pool, self.averages.ema.as_ref().unwrap_or(&self.weights))
     }
 
     /// One pass over `images` in an order of its own. `progress` is told each step and may pause the epoch: the same call
@@ -249,7 +270,8 @@ impl Trainer {
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Epoch, Error> {
         let begin = Instant::now();
-        let steps = images.len().div_ceil(self.settings.batch);
+        let step_images = self.step_images();
+        let steps = images.len().div_ceil(step_images);
         let rates = self.rates(steps);
         let before = self.enter(epoch, images.len())?;
         self.shuffle(images, epoch);
@@ -264,13 +286,16 @@ impl Trainer {
             epoch: epoch as u32,
             numbers: &[],
         });
-        let batches = order.chunks(self.settings.batch).zip(numbers.chunks(self.settings.batch));
+        let batches = order.chunks(step_images).zip(numbers.chunks(step_images));
         for (chosen, numbers) in batches.skip(self.so_far.steps) {
             let augmented = augmented.map(|augmented| Augmented { numbers, ..augmented });
             let feed = Images { images, table: &table, chosen, augmented };
             let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
-            let loss = self.step(&feed, chosen.len(), rate).map_err(|fault| fault.at(epoch, number, rate))?;
-            let right = self.right_answers(chosen.len(), |image| images.labels[chosen[image] as usize]);
+            let mut right = 0;
+            let see = |place: usize, logits: &[f32]| {
+                right += usize::from(answer(logits) == images.labels[chosen[place] as usize] as usize);
+            };
+            let loss = self.seen_step(&feed, chosen.len(), rate, see).map_err(|fault| fault.at(epoch, number, rate))?;
             let so_far = &mut self.so_far;
             so_far.loss += f64::from(loss) * chosen.len() as f64;
             so_far.right += right;
@@ -299,7 +324,7 @@ impl Trainer {
         if self.so_far.epoch != epoch {
             self.so_far = SoFar { epoch, ..SoFar::default() };
         }
-        let (done, batch) = (self.so_far.images, self.settings.batch);
+        let (done, batch) = (self.so_far.images, self.step_images());
         if done == self.so_far.steps.saturating_mul(batch).min(images) {
             Ok(self.so_far.elapsed)
         } else {
@@ -321,14 +346,63 @@ impl Trainer {
         Err(NotFinite { what: "parameter", value: value.unwrap_or(f32::NAN), culprit: parameter.name.clone() })
     }
 
-    /// One step on a batch: forward, backward, optimizer. Returns the batch's mean loss.
+    /// Images of a step of the optimizer.
+    pub fn step_images(&self) -> usize {
+        self.settings.batch.saturating_mul(self.settings.accumulate)
+    }
+
+    /// One step on so many images: forward, backward, optimizer. Returns their mean loss.
     ///
     /// # Errors
     /// [`NotFinite`] when the loss or a gradient is no number; the weights stay as they were.
-    pub fn step(&mut self, feed: &dyn Feed, batch: usize, rate: f32) -> Result<f32, NotFinite> {
-        let loss = self.gradients(feed, batch);
-        self.change_weights(feed, batch, loss, rate)?;
+    pub fn step(&mut self, feed: &dyn Feed, images: usize, rate: f32) -> Result<f32, NotFinite> {
+        self.seen_step(feed, images, rate, |_, _| {})
+    }
+
+    /// The same; `see` gets each image's place and logits.
+    fn seen_step(
+        &mut self,
+        feed: &dyn Feed,
+        images: usize,
+        rate: f32,
+        mut see: impl FnMut(usize, &[f32]),
+    ) -> Result<f32, NotFinite> {
+        if self.settings.accumulate == 1 {
+            let loss = self.gradients(feed, images);
+            self.see_logits(images, 0, &mut see);
+            self.change_weights(feed, images, loss, rate)?;
+            return Ok(loss);
+        }
+        self.sums.fill(0.0);
+        let (mut loss, mut last) = (0.0, images);
+        for first in (0..images).step_by(self.settings.batch) {
+            last = self.settings.batch.min(images - first);
+            let piece = self.gradients(&From { feed, first }, last);
+            if !piece.is_finite() {
+                return Err(self.not_finite(&From { feed, first }, last, "loss", piece));
+            }
+            self.see_logits(last, first, &mut see);
+            let share = last as f32 / images as f32;
+            loss += share * piece;
+            self.add_up(last, share);
+            self.piece = self.piece.wrapping_add(1);
+        }
+        self.change_weights(&From { feed, first: images - last }, last, loss, rate)?;
         Ok(loss)
+    }
+
+    /// Adds a batch's share to the gradients of the step; running statistics are taken from each batch, as in PyTorch.
+    fn add_up(&mut self, batch: usize, share: f32) {
+        let Self { executors, weights, parts, pool, sums, .. } = self;
+        let executor = &executors[&batch];
+        pool.run_apart([weights.all_mut(), sums], parts.ranges(), &|part, [values, sums]| {
+            let (number, within) = (parts.parameter(part), parts.within(part));
+            if let Some(gradient) = executor.whole(&Role::Gradient(number)) {
+                sums.iter_mut().zip(&gradient[within]).for_each(|(sum, g)| *sum += share * g);
+            } else if let Some(value) = executor.whole(&Role::Update(number)) {
+                values.copy_from_slice(&value[within]);
+            }
+        });
     }
 
     /// What runs a batch of this size, planned at its first use.
@@ -341,9 +415,9 @@ impl Trainer {
     /// The first half of a step: the loss, and gradients that the batch's executor keeps.
     pub(crate) fn gradients(&mut self, feed: &dyn Feed, batch: usize) -> f32 {
         self.executor(batch);
-        let Self { executors, pool, weights, settings, step, .. } = self;
+        let Self { executors, pool, weights, settings, piece, .. } = self;
         let executor = executors.get_mut(&batch).expect("it was made above");
-        executor.run(pool, weights.all(), feed, settings.seed, *step);
+        executor.run(pool, weights.all(), feed, settings.seed, *piece);
         executor.whole(&Role::Loss).expect("a training graph has a loss")[0]
     }
 
@@ -355,14 +429,16 @@ impl Trainer {
         loss: f32,
         rate: f32,
     ) -> Result<(), NotFinite> {
-        let Self { executors, graph, pool, weights, parts, optimizer, settings, learning, .. } = self;
+        let Self { executors, pool, weights, parts, optimizer, averages, settings, learning, sums, .. } = self;
         let executor = &executors[&batch];
-        let gradient = |number: usize| executor.whole(&Role::Gradient(number));
+        let gradient = |number: usize| {
+            let gradient = executor.whole(&Role::Gradient(number))?;
+            Some(if sums.is_empty() { gradient } else { &sums[parts.whole(number)] })
+        };
         let norm = if loss.is_finite() { parts.norm(pool, &gradient) } else { f64::NAN };
         if !norm.is_finite() {
             let (what, value) = if loss.is_finite() { ("gradient", norm as f32) } else { ("loss", loss) };
-            let culprit = first_not_finite(graph, weights, pool, feed, batch, settings.seed, self.step);
-            return Err(NotFinite { what, value, culprit });
+            return Err(self.not_finite(feed, batch, what, value));
         }
         let scale = match settings.clip {
             // As PyTorch's clip_grad_norm_, which adds 1e-6 so as not to divide by 0.
@@ -373,13 +449,22 @@ impl Trainer {
             Some(gradient) => Some(Change::Gradient(gradient)),
             None => executor.whole(&Role::Update(number)).map(Change::Value),
         };
-        optimizer.step(pool, parts, weights, &change, [scale, rate]);
+        let moment = Moment { scale, rate, epoch: self.so_far.epoch };
+        optimizer.step(pool, parts, weights, &change, moment);
+        self.step += 1;
+        averages.follow(pool, parts, weights, self.step);
         // As a rule true from the first step on, so that it costs nothing.
         for (number, learning) in learning.iter_mut().enumerate().filter(|(_, learning)| !**learning) {
             *learning = gradient(number).is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
         }
-        self.step += 1;
+        self.piece = self.step.wrapping_mul(self.settings.accumulate as u32);
         Ok(())
+    }
+
+    fn not_finite(&mut self, feed: &dyn Feed, batch: usize, what: &'static str, value: f32) -> NotFinite {
+        let Self { graph, weights, pool, settings, piece, .. } = self;
+        let culprit = first_not_finite(graph, weights, pool, feed, batch, settings.seed, *piece);
+        NotFinite { what, value, culprit }
     }
 
     /// Parameters that training should change, but that have had no gradient other than 0 so far.
@@ -412,7 +497,8 @@ impl Trainer {
         normalization: &Normalization,
         see: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Option<Evaluation> {
-        let Self { inference, pool, weights, .. } = self;
+        let Self { inference, pool, weights, averages, .. } = self;
+        let weights = averages.ema.as_ref().unwrap_or(weights);
         evaluate_while(inference, pool, weights, images, normalization, see)
     }
 
@@ -432,18 +518,18 @@ impl Trainer {
         self.order.extend(self.numbers.iter().map(|&number| by_content[number as usize]));
     }
 
-    fn right_answers(&mut self, batch: usize, label: impl Fn(usize) -> u32) -> usize {
+    /// Shows the logits of the batch that was run last, which begins at place `first`.
+    fn see_logits(&mut self, batch: usize, first: usize, see: &mut impl FnMut(usize, &[f32])) {
         let executor = &self.executors[&batch];
-        let mut right = 0;
         for image in 0..batch {
             executor.image(&Role::Logits, image, &mut self.logits);
-            right += usize::from(answer(&self.logits) == label(image) as usize);
+            see(first + image, &self.logits);
         }
-        right
     }
 
-    /// The watched values of the last step, which had `batch` images.
-    fn watched(&self, batch: usize) -> Vec<Watched> {
+    /// The watched values of the last batch of a step of `images` images.
+    fn watched(&self, images: usize) -> Vec<Watched> {
+        let batch = (images - 1) % self.settings.batch + 1;
         let Some(executor) = self.executors.get(&batch) else { return vec![] };
         let roles = self.graph.outputs.iter().filter_map(|(role, node)| match role {
             Role::Watch(name) => {
@@ -492,11 +578,19 @@ pub fn training_graph(
     classes: usize,
     label_smoothing: f32,
 ) -> Result<Graph, Error> {
+    graph(network, input, classes, &Settings { label_smoothing, ..Settings::default() })
+}
+
+/// The same for these settings: frozen weights have no gradient.
+fn graph(network: &dyn Network, input: Shape, classes: usize, settings: &Settings) -> Result<Graph, Error> {
     let recording = record(network, input, Mode::Train);
     let logits = recording.output?;
     let mut graph = recording.graph;
     check_classes(graph.node(logits).shape(), classes)?;
-    add_cross_entropy(&mut graph, label_smoothing)?;
+    for parameter in &mut graph.parameters {
+        parameter.trainable &= !settings.groups.freeze(&parameter.name);
+    }
+    add_cross_entropy(&mut graph, settings.label_smoothing)?;
     differentiate(&mut graph)?;
     Ok(graph)
 }

@@ -6,7 +6,7 @@ use lenslet::checkpoint::{Checkpoint, Description, save};
 use lenslet::data::Filter;
 use lenslet::networks::{Lesson, ResNet20};
 use lenslet::training::training_graph;
-use lenslet::{Network, Normalization, Shape, Weights};
+use lenslet::{Network, Normalization, Shape, TestTime, Weights};
 use proptest::prelude::*;
 
 fn weights(network: &dyn Network) -> Weights {
@@ -31,6 +31,7 @@ fn written(weights: &Weights) -> Vec<u8> {
         epoch: 1,
         test_accuracy: Some(0.5),
         filter: Filter::default(),
+        test_time: TestTime::None,
     };
     save(&path, &description, weights).expect("there is room");
     std::fs::read(&path).expect("it was written")

@@ -105,6 +105,43 @@ fn a_residual_network_trains_as_in_pytorch() {
     fixture.ten_steps(trainer(nesterov, Some(1.0)), 0.01, "sgd_nesterov");
 }
 
+/// Groups of parameters, and Muon in its two variants; the biases' own rates and momenta too.
+#[test]
+fn other_optimizers_end_where_their_formulas_end() {
+    let tensors = SafeTensors::deserialize(include_bytes!("fixtures/optimizers.safetensors")).expect("it is whole");
+    let fixture = Fixture::read(include_bytes!("fixtures/residual.safetensors"));
+    let check = |name: &str, optimizer: Optimizer, rate: f32, groups: &str| {
+        let groups = groups.parse().expect("it is well written");
+        let settings = Settings { batch: BATCH, optimizer, rate, groups, ..Settings::default() };
+        let mut trainer = fixture.trainer_with(&Residual::new(), settings);
+        let losses: Vec<f32> =
+            (0..10).map(|_| trainer.step(&fixture, BATCH, rate).expect("the loss is a number")).collect();
+        compare(&tensors, &format!("{name}_losses"), &losses);
+        for (number, parameter) in trainer.weights().parameters().iter().enumerate() {
+            compare(&tensors, &format!("{name}.{}", parameter.name), trainer.weights().values(number));
+        }
+    };
+    let groups = "conv1.*: frozen; *.bias: lr 0.05, momentum 0.5; fc.weight: weight-decay 0.1";
+    check("groups", Optimizer::sgd(0.9), 0.01, groups);
+    let muon = Optimizer::Muon { momentum: 0.95, weight_decay: 0.1, iterations: 5, unit_filters: false };
+    check("muon", muon, 0.02, "");
+    let unit = Optimizer::Muon { momentum: 0.6, weight_decay: 0.0, iterations: 3, unit_filters: true };
+    check(
+        "muon_unit",
+        unit,
+        0.24,
+        "*bn*: lr 0.1, momentum 0.85; *downsample.1*: lr 0.1, momentum 0.85; fc*: lr 0.1, momentum 0.85",
+    );
+}
+
+/// Without batch statistics, pieces of a batch have its gradients: what SGD makes of a batch of 11 at once.
+#[test]
+fn a_step_of_several_batches_is_that_of_a_large_one() {
+    let fixture = Fixture::read(include_bytes!("fixtures/lesson.safetensors"));
+    let settings = Settings { batch: 4, accumulate: 3, optimizer: Optimizer::sgd(0.9), ..Settings::default() };
+    fixture.ten_steps(fixture.trainer_with(&Lesson::new(), settings), 0.01, "sgd");
+}
+
 /// The wide network of airbench94 itself, for its kernels are others than those of small networks. Weights and images come
 /// of a formula, and of large gradients every 1009th number is compared: whole, they would be 8 MB.
 #[test]
@@ -130,7 +167,7 @@ fn airbench94_has_the_gradients_of_pytorch() {
                 _ => x * scale,
             };
             let values: Vec<f32> = formula(parameter.shape.len(), salt).into_iter().map(value).collect();
-            trainer.weights_mut().values_mut(number).copy_from_slice(&values);
+            trainer.set_weights(|weights| weights.values_mut(number).copy_from_slice(&values));
         }
     }
     fixture.compare("loss", &[trainer.step(&fixture, BATCH, 0.0).expect("the loss is a number")]);
@@ -185,11 +222,14 @@ impl<'a> Fixture<'a> {
 
     /// A network with the fixture's initial weights.
     fn trainer(&self, network: &dyn Network, optimizer: Optimizer, clip: Option<f32>) -> Trainer {
-        let settings = Settings { batch: BATCH, optimizer, clip, ..Settings::default() };
+        self.trainer_with(network, Settings { batch: BATCH, optimizer, clip, ..Settings::default() })
+    }
+
+    fn trainer_with(&self, network: &dyn Network, settings: Settings) -> Trainer {
         let mut trainer = Trainer::new(network, self.image, 10, settings, 2).expect("the sizes fit");
         for number in 0..trainer.weights().parameters().len() {
             let name = format!("init.{}", trainer.weights().parameters()[number].name);
-            trainer.weights_mut().values_mut(number).copy_from_slice(&numbers(&self.tensors, &name));
+            trainer.set_weights(|weights| weights.values_mut(number).copy_from_slice(&numbers(&self.tensors, &name)));
         }
         trainer
     }
@@ -222,15 +262,16 @@ impl<'a> Fixture<'a> {
     }
 
     fn compare(&self, name: &str, ours: &[f32]) {
-        let theirs = numbers(&self.tensors, name);
-        assert_eq!(ours.len(), theirs.len(), "{name}");
-        let largest = theirs.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-        for (i, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-            assert!(
-                (ours - theirs).abs() <= TOLERANCE * largest.max(1e-3),
-                "{name}[{i}] is {ours}, PyTorch has {theirs}"
-            );
-        }
+        compare(&self.tensors, name, ours);
+    }
+}
+
+fn compare(tensors: &SafeTensors<'_>, name: &str, ours: &[f32]) {
+    let theirs = numbers(tensors, name);
+    assert_eq!(ours.len(), theirs.len(), "{name}");
+    let largest = theirs.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+    for (i, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        assert!((ours - theirs).abs() <= TOLERANCE * largest.max(1e-3), "{name}[{i}] is {ours}, PyTorch has {theirs}");
     }
 }
 

@@ -7,7 +7,7 @@ use lenslet::cpu::{Feed, Pool};
 use lenslet::data::{Dataset, Split};
 use lenslet::networks::{Lesson, ResNet20};
 use lenslet::prelude::*;
-use lenslet::{Inference, Normalization, Settings, Shape, Trainer, Weights};
+use lenslet::{Inference, Normalization, Settings, Shape, TestTime, Trainer, Weights};
 
 /// A residual network with batch normalisation and dropout.
 #[derive(Module)]
@@ -125,6 +125,7 @@ fn checkpoint(network: &dyn Network, train: &Split, batch: usize, threads: usize
         epoch: 1,
         test_accuracy: None,
         filter: Default::default(),
+        test_time: TestTime::None,
     };
     save(&path, &description, trainer.weights()).expect("the folder can be written to");
     std::fs::read(&path).expect("the checkpoint is there")

@@ -144,12 +144,12 @@ fn dead_relus_and_parameters_without_gradient() -> Result<(), Error> {
     let mut watch = Watch::new(&trainer, &images);
     let kill = |trainer: &mut Trainer, bias: &str, units: usize| {
         let number = trainer.weights().number(bias).expect("the layer has a bias");
-        trainer.weights_mut().values_mut(number)[..units].fill(-1e6);
+        trainer.set_weights(|weights| weights.values_mut(number)[..units].fill(-1e6));
     };
     let half = Normalization::half(1);
     // The others are alive whatever arrives.
     let number = trainer.weights().number("fc1.bias").expect("the layer has a bias");
-    trainer.weights_mut().values_mut(number).fill(100.0);
+    trainer.set_weights(|weights| weights.values_mut(number).fill(100.0));
 
     // 18 of 20 are 90 %, which is not above 90 %.
     kill(&mut trainer, "bn1.bias", 18);

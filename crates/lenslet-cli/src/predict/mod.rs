@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use clap::Args;
-use lenslet::Model;
 use lenslet::checkpoint::Description;
 use lenslet::data::{DataError, Picture, read_image};
 use lenslet::inference::BATCH;
+use lenslet::{Model, TestTime};
 use rayon::prelude::*;
 
 use crate::failure::Failure;
@@ -35,6 +35,9 @@ pub(crate) struct Predict {
     /// path a line.
     #[arg(value_name = "IMAGE|FOLDER", required = true)]
     images: Vec<PathBuf>,
+    /// Views of each picture that the answer is the mean of: none, flip, flip-shift [default: those it was tested by].
+    #[arg(long, value_name = "VIEWS")]
+    tta: Option<TestTime>,
     /// Print one JSON object a picture instead.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -62,6 +65,9 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     let threads = threads::wanted(options.threads)?;
     let path = run_folder::checkpoint(&options.checkpoint)?;
     let mut model = Model::open(&path, threads)?;
+    if let Some(views) = options.tta {
+        model = model.test_time(views);
+    }
     let description = model.description().clone();
     let list = list::pictures(&options.images);
     list.notes.iter().for_each(output::note);

@@ -3,23 +3,22 @@
 //! *Invariant:* a run that goes on means what its first command line meant. A flag that says otherwise is an error, so
 //! that nobody believes to have changed a run; only flags in [`FREE`] and a larger `--epochs` are taken.
 
-use std::collections::BTreeMap;
-
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use lenslet::{Schedule, Settings};
 
 use super::options::{NOT_GIVEN, Train, settings_by_flag};
 use crate::failure::Failure;
-
-/// Flags with their values; none for those that take none.
-pub(super) type Flags = BTreeMap<String, Vec<String>>;
+use crate::recipe::{Flags, Recipe, set};
 
 /// What decides nothing about the weights. `--data` may name another place; the images there must be the same.
 const FREE: [&str; 8] = ["threads", "json", "checkpoint-every", "keep", "data", "resume", "tensorboard", "no-cache"];
 
 /// What belongs to one process, not to its run.
 const OF_THE_PROCESS: [&str; 4] = ["json", "resume", "out", "no-cache"];
+
+/// What stands for other flags, which are recorded in its place.
+const SHORTHANDS: [&str; 2] = ["recipe", "set"];
 
 fn command() -> Command {
     Train::augment_args(Command::new("train"))
@@ -38,6 +37,30 @@ pub(super) fn typed(matches: &ArgMatches) -> Flags {
         Some((argument.get_long()?.to_owned(), values))
     };
     given.filter_map(flag).collect()
+}
+
+/// The flags of a recipe, changed by `sets` and by what else was typed, with the options that they make.
+pub(super) fn of_recipe(recipe: &str, sets: &[String], typed: &Flags) -> Result<(Flags, Train), Failure> {
+    let recipe = Recipe::find(recipe)?;
+    let mut flags = recipe.flags()?;
+    sets.iter().try_for_each(|text| set(&mut flags, text))?;
+    let others = typed.iter().filter(|(flag, _)| !SHORTHANDS.contains(&flag.as_str()));
+    flags.extend(others.map(|(flag, values)| (flag.clone(), values.clone())));
+    let options = from_flags(&flags).map_err(|failure| match failure {
+        Failure::Mend(message) => Failure::Mend(format!("--recipe {}: {message}", recipe.name)),
+        failure => failure,
+    })?;
+    Ok((flags, options))
+}
+
+/// The options that flags make.
+pub(crate) fn from_flags(flags: &Flags) -> Result<Train, Failure> {
+    parse(flags).map(|(_, options)| options).map_err(|error| {
+        let text = error.to_string();
+        // clap's own words, without its usage lines.
+        let said = text.split("\n\nUsage:").next().unwrap_or_default();
+        Failure::Mend(said.trim_start_matches("error: ").trim_end().to_owned())
+    })
 }
 
 /// Those that are recorded with a run.
@@ -59,6 +82,13 @@ pub(super) fn as_typed(flags: &Flags) -> String {
 pub(super) fn go_on(was: &Flags, settings: &Settings, now: &Flags) -> Result<(Flags, Train, Settings), Failure> {
     let mut flags = was.clone();
     flags.extend(now.iter().map(|(flag, values)| (flag.clone(), values.clone())));
+    let parse = |flags: &Flags| {
+        parse(flags).map_err(|error| {
+            Failure::Mend(format!(
+                "this version of lenslet does not understand the flags that the run was begun with: {error}"
+            ))
+        })
+    };
     let (before, after) = (parse(was)?, parse(&flags)?);
     let settings = compare_settings(settings, &after.1.settings()?, now)?;
     let by_flag = settings_by_flag(&settings);
@@ -72,18 +102,14 @@ pub(super) fn go_on(was: &Flags, settings: &Settings, now: &Flags) -> Result<(Fl
     Ok((recorded(&flags), after.1, settings))
 }
 
-fn parse(flags: &Flags) -> Result<(ArgMatches, Train), Failure> {
+fn parse(flags: &Flags) -> Result<(ArgMatches, Train), clap::Error> {
     let typed = flags.iter().flat_map(|(flag, values)| match values.as_slice() {
         [] => vec![format!("--{flag}")],
         values => values.iter().map(|value| format!("--{flag}={value}")).collect(),
     });
-    let matches = command().try_get_matches_from(std::iter::once("train".to_owned()).chain(typed));
-    let parsed = matches.and_then(|matches| Ok((matches.clone(), Train::from_arg_matches(&matches)?)));
-    parsed.map_err(|error| {
-        Failure::Mend(format!(
-            "this version of lenslet does not understand the flags that the run was begun with: {error}"
-        ))
-    })
+    let matches = command().try_get_matches_from(std::iter::once("train".to_owned()).chain(typed))?;
+    let options = Train::from_arg_matches(&matches)?;
+    Ok((matches, options))
 }
 
 /// A flag's value in words, its default included.

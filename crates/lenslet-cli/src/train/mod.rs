@@ -26,6 +26,7 @@ use crate::machine;
 use crate::output::{self, count};
 use crate::pictures::MISTAKES;
 use crate::progress::Display;
+use crate::recipe::Flags;
 use crate::run_folder::{Config, RunFolder, check_free};
 
 mod dry_run;
@@ -42,7 +43,7 @@ mod warnings;
 pub(crate) use options::{Train, describe};
 
 use ending::{End, spoilt};
-use flags::Flags;
+pub(crate) use flags::from_flags;
 use lines::{EpochLine, Metrics, describe_watched};
 use pictures::Pictures;
 use resume::Resumed;
@@ -51,6 +52,10 @@ use saving::Saving;
 /// `flags` are the options as they were typed.
 pub(crate) fn run(options: &Train, flags: &ArgMatches) -> Result<(), Failure> {
     let typed = flags::typed(flags);
+    if let Some(recipe) = &options.recipe {
+        let (flags, options) = flags::of_recipe(recipe, &options.set, &typed)?;
+        return train(&options, options.settings()?, Start::New(flags::recorded(&flags)));
+    }
     let Some(run) = &options.resume else {
         return train(options, options.settings()?, Start::New(flags::recorded(&typed)));
     };
@@ -144,8 +149,10 @@ impl<'a> Run<'a> {
             return Err(Failure::Mend(lacking));
         }
         let data_hash = fingerprint(&data);
+        let normalization = settings.normalization(&data.train, data.channels);
         let (folder, flags, record) = match start {
             Start::New(flags) => {
+                trainer.initialize(&data.train, &normalization)?;
                 (RunFolder::create(options.out.as_deref(), &options.model, &data.name)?, flags, Record::default())
             }
             Start::Resumed(resumed) => resumed.restore(&mut trainer, &options.data, &data_hash)?,
@@ -155,7 +162,7 @@ impl<'a> Run<'a> {
             options,
             pictures: Pictures::new(folder.path(), title, data.classes.len()),
             settings,
-            normalization: Normalization::half(data.channels),
+            normalization,
             folder,
             interrupt,
             watch: Watch::new(&trainer, &data.train),
@@ -234,7 +241,8 @@ impl<'a> Run<'a> {
     fn epochs(&mut self) -> Result<End, Failure> {
         let first = self.record.epochs_done.saturating_add(1);
         let mut display = Display::new(self.settings.epochs, self.record.epochs_done);
-        for epoch in first..=self.settings.epochs {
+        let last = if self.out_of_patience() { self.record.epochs_done } else { self.settings.epochs };
+        for epoch in first..=last {
             let trained = match self.train_epoch(epoch, &mut display) {
                 Ok(trained) if trained.interrupted => return Ok(End::Interrupted { epoch }),
                 Ok(trained) => trained,
@@ -259,18 +267,30 @@ impl<'a> Run<'a> {
             self.pictures.epoch(self.trainer.weights());
             self.warn_after(&display, &trained, test.loss)?;
             self.latest = Some((test, mistakes));
+            if self.out_of_patience() {
+                break;
+            }
             if self.interrupt.asked() && epoch < self.settings.epochs {
                 return Ok(End::Interrupted { epoch });
             }
         }
         if self.latest.is_none() {
-            output::note(format_args!("note: the run is finished, all its {} epochs are done", self.settings.epochs));
+            output::note(format_args!(
+                "note: the run is finished, all its {} epochs are done",
+                self.record.epochs_done
+            ));
             if let Err(error) = self.restore_checkpoints() {
                 return Ok(End::Unwritten(error));
             }
             self.latest = Some(self.test(&mut display).ok_or(Failure::Interrupted)?);
         }
         Ok(End::Done)
+    }
+
+    /// Whether the best epoch lies as far behind as the user would wait for a better one.
+    fn out_of_patience(&self) -> bool {
+        let Some((_, best)) = self.record.best else { return false };
+        self.settings.patience.is_some_and(|patience| self.record.epochs_done >= best + patience)
     }
 
     /// An epoch, or what is left of it, and the states that are due on the way.
@@ -351,6 +371,7 @@ impl<'a> Run<'a> {
             epoch,
             test_accuracy,
             filter: self.options.resize,
+            test_time: self.settings.test_time,
         };
         save(path, &description, self.trainer.weights())
     }

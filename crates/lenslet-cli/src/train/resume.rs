@@ -5,10 +5,11 @@ use std::path::Path;
 use lenslet::state::{Record, Standing};
 use lenslet::{Settings, State, Trainer};
 
-use super::flags::{Flags, as_typed, go_on};
+use super::flags::{as_typed, go_on};
 use super::options::Train;
 use crate::failure::Failure;
 use crate::output;
+use crate::recipe::Flags;
 use crate::run_folder::{Config, RunFolder};
 
 /// A run that goes on.

@@ -12,9 +12,11 @@ mod errors;
 mod kill;
 mod pictures;
 mod predict;
+mod recipes;
 mod resume;
 mod runs;
 mod sizes;
+mod study;
 mod training;
 mod warnings;
 

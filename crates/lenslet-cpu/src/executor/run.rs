@@ -90,6 +90,16 @@ impl Run<'_> {
                 let work = unsafe { self.views.work(at.thread) };
                 self.isa.run(winograd::conv2d::Convolve { geometry, x, weight, bias, activation, y: output, work });
             }
+            (kernel, Tables::WinogradMaxPool(geometry)) => {
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let activation = kernel.activation();
+                // SAFETY: the thread's own, until the step ends.
+                let work = unsafe { self.views.work(at.thread) };
+                let (y, winners) = output.split_at_mut(geometry.y_len() * self.isa.lanes());
+                let kernel =
+                    winograd::conv2d_max_pool::Convolve { geometry, x, weight, bias, activation, y, winners, work };
+                self.isa.run(kernel);
+            }
             (Kernel::Conv2dWeightGrad { .. }, Tables::WeightGrad(geometry)) => {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });

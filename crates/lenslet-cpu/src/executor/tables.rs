@@ -15,6 +15,7 @@ pub(super) enum Tables {
         geometry: winograd::conv2d::Geometry,
         work_len: usize,
     },
+    WinogradMaxPool(winograd::conv2d_max_pool::Geometry),
     /// In tiles of one image.
     ChannelsCorrelate(channels::conv2d::Geometry),
     WholeMap(channels::whole_map::Geometry),
@@ -31,6 +32,7 @@ impl Tables {
             Tables::None | Tables::WeightGrad(_) | Tables::WholeMap(_) => 0,
             Tables::Correlate(geometry) => geometry.work_len() * lanes,
             Tables::Winograd { work_len, .. } => *work_len,
+            Tables::WinogradMaxPool(geometry) => geometry.work_len() * lanes,
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
             Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
             Tables::OneImage(geometry) => geometry.work_len(),
@@ -48,9 +50,12 @@ impl Tables {
             Kernel::Conv2d { layer, .. } => {
                 Tables::Correlate(stretches::Geometry::forward(layer, step.inputs[0].shape, output))
             }
-            Kernel::Conv2dMaxPool { layer, winners, .. } => {
-                let geometry = stretches::Geometry::pooled(layer, step.inputs[0].shape, pooled(output, *winners));
-                Tables::Correlate(geometry)
+            Kernel::Conv2dMaxPool { layer, way, winners, .. } => {
+                let (image, pooled) = (step.inputs[0].shape, pooled(output, *winners));
+                match way {
+                    Some(way) => Tables::WinogradMaxPool(winograd::conv2d_max_pool::Geometry::new(*way, image, pooled)),
+                    None => Tables::Correlate(stretches::Geometry::pooled(layer, image, pooled)),
+                }
             }
             Kernel::Conv2dInputGrad { layer } => {
                 Tables::Correlate(stretches::Geometry::backward(layer, output, step.inputs[0].shape))

@@ -124,6 +124,38 @@ impl Bounds {
     }
 }
 
+/// The greatest of a window's values within the bounds, and the winner's number if that is asked for.
+///
+/// # Safety
+/// `y` and `winner` must have room for a vector.
+#[inline(always)]
+pub(super) unsafe fn store_greatest<S: Lanes>(
+    simd: S,
+    values: &[S::V; 4],
+    bounds: Option<Bounds>,
+    y: *mut f32,
+    winner: Option<*mut f32>,
+) {
+    let mut best = Best::new(simd, values[0]);
+    for (number, &value) in values.iter().enumerate().skip(1) {
+        best.meets(simd, number, value);
+    }
+    // The greatest of bounded values is the greatest value, bounded.
+    if let Some(bounds) = bounds {
+        let mut value = [[best.value]];
+        bounds.hold(simd, &mut value);
+        [[best.value]] = value;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        simd.store_to(best.value, y);
+        if let Some(winner) = winner {
+            // The activation is none or ReLU.
+            simd.store_to(best.winner(simd, bounds.is_some()), winner);
+        }
+    }
+}
+
 /// The band's values of all channels, brought together.
 #[inline(always)]
 fn gather<'a, S: Lanes>(x: &[f32], band: &Band, g: &Geometry, work: &'a mut [f32]) -> &'a [f32] {
@@ -306,21 +338,8 @@ impl Block<'_> {
                 let sums = self.sums::<S, C, 4>(simd, channel, &stretch.taps, pixels);
                 for (c, sums) in sums.iter().enumerate() {
                     let place = ((self.channel + channel + c) * self.geometry.y_channel + pixels[0].y) * S::N;
-                    let mut best = Best::new(simd, sums[0]);
-                    for (number, &sum) in sums.iter().enumerate().skip(1) {
-                        best.meets(simd, number, sum);
-                    }
-                    // The greatest of bounded values is the greatest value, bounded.
-                    if let Some(bounds) = self.bounds {
-                        let mut value = [[best.value]];
-                        bounds.hold(simd, &mut value);
-                        [[best.value]] = value;
-                    }
-                    simd.store_to(best.value, self.y.add(place));
-                    if let Some(winners) = self.winners {
-                        // The activation is none or ReLU.
-                        simd.store_to(best.winner(simd, self.bounds.is_some()), winners.add(place));
-                    }
+                    let winner = self.winners.map(|winners| winners.add(place));
+                    store_greatest(simd, sums, self.bounds, self.y.add(place), winner);
                 }
             }
         }

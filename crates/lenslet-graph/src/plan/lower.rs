@@ -314,16 +314,20 @@ impl Lowering<'_> {
         let mut inputs = self.inputs(first);
         let kernel = match &self.graph.node(first).op {
             Op::Conv2d(layer) => {
-                let ready = self.conv2d_weight(first, layer, pooling.is_none());
+                let ready = self.conv2d_weight(first, layer, pooling.is_some());
                 inputs = self.conv2d_inputs(id, first, ready, norm);
-                match ready {
-                    Ready::Packed(_) if pooling.is_some() => {
-                        let winners = pooling == Some(Pooling::WithWinners);
-                        let kernel = Kernel::Conv2dMaxPool { layer: *layer, activation, winners };
-                        return self.pooled(id, first, kernel, inputs);
-                    }
-                    Ready::Packed(_) => Kernel::Conv2d { layer: *layer, activation },
-                    Ready::Winograd(way) => Kernel::Winograd { way, activation },
+                let way = match ready {
+                    Ready::Packed(_) => None,
+                    Ready::Winograd(way) => Some(way),
+                };
+                if let Some(pooling) = pooling {
+                    let winners = pooling == Pooling::WithWinners;
+                    let kernel = Kernel::Conv2dMaxPool { layer: *layer, way, activation, winners };
+                    return self.pooled(id, first, kernel, inputs);
+                }
+                match way {
+                    Some(way) => Kernel::Winograd { way, activation },
+                    None => Kernel::Conv2d { layer: *layer, activation },
                 }
             }
             Op::Linear(_) => {
@@ -361,10 +365,13 @@ impl Lowering<'_> {
     }
 
     /// How a convolution's weights are to be made ready.
-    fn conv2d_weight(&self, id: NodeId, layer: &Conv2d, winograd: bool) -> Ready {
+    fn conv2d_weight(&self, id: NodeId, layer: &Conv2d, pools: bool) -> Ready {
         let node = self.graph.node(id);
-        let image = self.graph.node(node.inputs[0]).shape();
-        let way = if winograd { self.winograd(layer, image, node.shape(), false) } else { None };
+        let (image, output) = (self.graph.node(node.inputs[0]).shape(), node.shape());
+        let way = match pools {
+            true => self.winograd_max_pool(layer, image, output),
+            false => self.winograd(layer, image, output, false),
+        };
         if let Some(way) = way {
             return Ready::Winograd(way);
         }
@@ -501,6 +508,13 @@ impl Lowering<'_> {
             lanes => Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes)),
         };
         winograd.then(way).flatten()
+    }
+
+    /// The same with max pooling behind it.
+    fn winograd_max_pool(&self, layer: &Conv2d, image: Shape, output: Shape) -> Option<Winograd> {
+        let Options { batch, lanes, winograd } = self.options;
+        let way = || Winograd::choose_max_pool(layer, image, output, batch.div_ceil(lanes));
+        (winograd && lanes > 1).then(way).flatten()
     }
 
     fn push(&mut self, node: NodeId, stage: usize, tile: bool, kernel: Kernel, inputs: Vec<Handle>, output: Handle) {

@@ -220,6 +220,8 @@ pub enum Kernel {
     Conv2dMaxPool {
         /// The convolution.
         layer: Conv2d,
+        /// In Winograd's way, with transformed weights, if that is faster.
+        way: Option<Winograd>,
         /// What is done to each result: ReLU or nothing.
         activation: Option<Map>,
         /// Whether the gradient will ask for winners.

@@ -33,6 +33,9 @@ pub struct Winograd {
 /// Tiles that there are kernels for: results along an axis, and taps.
 const TILES: [[usize; 2]; 3] = [[4, 3], [3, 3], [2, 5]];
 
+/// The same where a tile is a window of max pooling.
+const TILES_OF_MAX_POOL: [[usize; 2]; 1] = [[2, 5]];
+
 /// The same for tiles of one image.
 const TILES_OF_ONE_IMAGE: [[usize; 2]; 2] = [[4, 3], [2, 3]];
 
@@ -42,6 +45,9 @@ const BLOCK_OF_ONE_IMAGE: usize = 16;
 /// Multiply-adds of a vector in whose time a tile of a channel is transformed, with what is read and written: measured, from
 /// 250 for maps in the cache to 600 for large ones.
 const TRANSFORM: usize = 400;
+
+/// The same where a tile is a window of max pooling, by rows of which they are done: measured, from 85 to 110.
+const TRANSFORM_WINDOW: usize = 110;
 
 /// The same for a result of a tile of one image, a lane's share: measured, from 25 to 40.
 const TRANSFORM_RESULT: usize = 35;
@@ -57,7 +63,17 @@ impl Winograd {
     /// So many tiles of images share the transformed weights.
     pub(super) fn choose(layer: &Conv2d, image: Shape, output: Shape, gradient: bool, images: usize) -> Option<Self> {
         let fit = Fit::new(layer, image, output, gradient)?;
-        let (cost, way) = fit.cheapest(&TILES, CHANNEL_BLOCK, |way| way.cost(fit.y, images))?;
+        let (cost, way) = fit.cheapest(&TILES, CHANNEL_BLOCK, |way| way.cost(fit.y, images, TRANSFORM))?;
+        (cost < fit.direct()).then_some(way)
+    }
+
+    /// The same for an image, with max pooling by 2×2 behind it.
+    pub(super) fn choose_max_pool(layer: &Conv2d, image: Shape, output: Shape, images: usize) -> Option<Self> {
+        // What is in no whole window is not worked out.
+        let output = Shape::image(output.dim(0), output.dim(1) / 2 * 2, output.dim(2) / 2 * 2);
+        let fit = Fit::new(layer, image, output, false)?;
+        let cost = |way: &Self| way.cost(fit.y, images, TRANSFORM_WINDOW);
+        let (cost, way) = fit.cheapest(&TILES_OF_MAX_POOL, CHANNEL_BLOCK, cost)?;
         (cost < fit.direct()).then_some(way)
     }
 
@@ -75,11 +91,11 @@ impl Winograd {
         (cost < fit.direct()).then_some(way)
     }
 
-    /// Multiply-adds for a tile of images, the transforms counted as such.
-    fn cost(&self, y: Shape, images: usize) -> usize {
+    /// Multiply-adds for a tile of images, the transforms counted as such: `transform` for a tile of a channel.
+    fn cost(&self, y: Shape, images: usize, transform: usize) -> usize {
         let positions = self.positions(y);
         let kernels = self.inner * self.outputs.next_multiple_of(self.block);
-        let transforms = positions * (self.inner + self.outputs) * TRANSFORM;
+        let transforms = positions * (self.inner + self.outputs) * transform;
         positions * self.places() * kernels + transforms + kernels * TRANSFORM_KERNEL / images
     }
 
@@ -204,6 +220,23 @@ mod tests {
             let output = layer.rule(&image).expect("it fits").shape();
             let tile = |gradient| Winograd::choose(&layer, image.shape(), output, gradient, images).map(|way| way.tile);
             assert_eq!([false, true].map(tile), expected, "{about}");
+        }
+    }
+
+    #[test]
+    fn it_is_chosen_where_it_takes_less_to_pool() {
+        for (about, layer, image, expected) in [
+            ("the lesson's first", Conv2d::new(3, 6, 5), [3, 32, 32], None),
+            ("the lesson's second", Conv2d::new(6, 16, 5), [6, 14, 14], Some(2)),
+            ("more channels", Conv2d::new(32, 32, 5), [32, 14, 14], Some(2)),
+            ("a row and a column in no window", Conv2d::new(6, 16, 5), [6, 15, 15], Some(2)),
+            ("three taps", Conv2d::new(6, 16, 3), [6, 14, 14], None),
+            ("stride", Conv2d::new(6, 16, 5).stride(2), [6, 28, 28], None),
+        ] {
+            let image = ShapeVar::image(image);
+            let output = layer.rule(&image).expect("it fits").shape();
+            let way = Winograd::choose_max_pool(&layer, image.shape(), output, 4);
+            assert_eq!(way.map(|way| way.tile), expected, "{about}");
         }
     }
 

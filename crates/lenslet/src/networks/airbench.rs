@@ -66,14 +66,20 @@ impl Airbench94 {
 
     /// For images of `channels` channels, and `classes` classes.
     pub const fn with(channels: usize, classes: usize) -> Self {
+        Self::with_widths(channels, classes, [64, 256, 256])
+    }
+
+    /// The same with other numbers of channels in its three groups.
+    pub const fn with_widths(channels: usize, classes: usize, widths: [usize; 3]) -> Self {
+        let [first, second, third] = widths;
         Self {
             // Twice the values of a patch: each of its directions with both signs, since GELU cuts one off.
             whiten: Conv2d::new(channels, 2 * channels * 2 * 2, 2),
-            group1: ConvGroup::new(2 * channels * 2 * 2, 64),
-            group2: ConvGroup::new(64, 256),
-            group3: ConvGroup::new(256, 256),
+            group1: ConvGroup::new(2 * channels * 2 * 2, first),
+            group2: ConvGroup::new(first, second),
+            group3: ConvGroup::new(second, third),
             pool: MaxPool2d::new(3, 3),
-            fc: Linear::new(256, classes).no_bias(),
+            fc: Linear::new(third, classes).no_bias(),
         }
     }
 

@@ -6,12 +6,14 @@
 
 mod airbench;
 mod lesson;
+mod lesson_wide;
 mod resnet;
 
 use std::fmt;
 
 pub use airbench::{Airbench94, ConvGroup};
 pub use lesson::Lesson;
+pub use lesson_wide::LessonWide;
 pub use resnet::{BasicBlock, Downsample, ResNet18, ResNet20};
 
 use crate::Network;
@@ -28,15 +30,27 @@ pub struct Named {
 }
 
 /// All networks that have a name.
-pub static NETWORKS: [Named; 4] = [
+pub static NETWORKS: [Named; 8] = [
     Named {
         name: "lesson",
         about: "two 5x5 convolutions and three dense layers, 62 thousand weights",
         input: [3, 32, 32],
     },
+    Named {
+        name: "lesson-wide",
+        about: "the lesson's with 16 and 48 channels, 179 thousand weights",
+        input: [3, 32, 32],
+    },
+    Named { name: "lesson-wide-bn", about: "the same with batch normalisation", input: [3, 32, 32] },
     Named { name: "resnet18", about: "ResNet-18 for small images, 11 million weights", input: [3, 32, 32] },
     Named { name: "resnet20", about: "ResNet-20 of the CIFAR experiments, 0.27 million weights", input: [3, 32, 32] },
     Named { name: "airbench94", about: "the network of airbench94, 2 million weights", input: [3, 32, 32] },
+    Named { name: "airbench94-half", about: "the same, half as wide, 0.5 million weights", input: [3, 32, 32] },
+    Named {
+        name: "airbench94-quarter",
+        about: "the same, a quarter as wide, 0.13 million weights",
+        input: [3, 32, 32],
+    },
 ];
 
 /// Their names.
@@ -78,9 +92,13 @@ pub fn by_name(
     let [channels, _, _] = input;
     Ok(match name {
         "lesson" => Box::new(Lesson::with(channels, classes)),
+        "lesson-wide" => Box::new(LessonWide::with(channels, classes, false)),
+        "lesson-wide-bn" => Box::new(LessonWide::with(channels, classes, true)),
         "resnet18" => Box::new(ResNet18::with(channels, classes)),
         "resnet20" => Box::new(ResNet20::with(channels, classes)),
         "airbench94" => Box::new(Airbench94::with(channels, classes)),
+        "airbench94-half" => Box::new(Airbench94::with_widths(channels, classes, [32, 128, 128])),
+        "airbench94-quarter" => Box::new(Airbench94::with_widths(channels, classes, [16, 64, 64])),
         _ => return Err(UnknownNetwork { name: name.to_owned() }),
     })
 }
@@ -132,11 +150,11 @@ mod tests {
         let message = |name: &str| by_name(name, [3, 32, 32], 10).err().expect("no such network").to_string();
         assert_eq!(
             message("Resnet-18"),
-            "there is no network called \"Resnet-18\"; there are lesson, resnet18, resnet20, airbench94; did you mean resnet18?"
+            "there is no network called \"Resnet-18\"; there are lesson, lesson-wide, lesson-wide-bn, resnet18, resnet20, airbench94, airbench94-half, airbench94-quarter; did you mean resnet18?"
         );
         assert_eq!(
             message("vgg"),
-            "there is no network called \"vgg\"; there are lesson, resnet18, resnet20, airbench94"
+            "there is no network called \"vgg\"; there are lesson, lesson-wide, lesson-wide-bn, resnet18, resnet20, airbench94, airbench94-half, airbench94-quarter"
         );
         assert!(message("leson").ends_with("did you mean lesson?"));
     }

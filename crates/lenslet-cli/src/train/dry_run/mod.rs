@@ -98,7 +98,7 @@ impl<'a> Rehearsal<'a> {
         let input = [data.channels, data.height, data.width];
         let network = by_name(&options.model, input, data.classes.len())?;
         let input = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
-        let normalization = Normalization::half(data.channels);
+        let normalization = settings.normalization(&data.train, data.channels);
         interrupt.orderly();
         let begun = Instant::now();
         Ok(Self {
@@ -137,7 +137,9 @@ impl<'a> Rehearsal<'a> {
 
     /// Fresh weights.
     fn trainer(&self, settings: Settings) -> Result<Trainer, Failure> {
-        Ok(Trainer::new(&*self.network, self.input, self.data.classes.len(), settings, self.threads)?)
+        let mut trainer = Trainer::new(&*self.network, self.input, self.data.classes.len(), settings, self.threads)?;
+        trainer.initialize(&self.data.train, &self.normalization)?;
+        Ok(trainer)
     }
 
     /// As much of `time` as is left of all.

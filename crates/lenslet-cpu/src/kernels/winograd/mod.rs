@@ -1,9 +1,13 @@
 //! Winograd's convolution: 3×3 and 5×5 kernels at stride 1 with a fraction of the products.
 //!
 //! [`transform`] has the transforms of tiles, by the [`matrices`]; [`weights`] applies them to a layer's weights once a step,
-//! and [`conv2d`] to [`maps`], [`one_image`] to those of a single image. Which layers are done this way is the plan's choice ([`lenslet_graph::plan::Winograd`]).
+//! and [`conv2d`] to [`maps`], [`conv2d_max_pool`] to maps that are pooled, [`one_image`] to those of a single image. Which
+//! layers are done this way is the plan's choice ([`lenslet_graph::plan::Winograd`]).
 
 pub(crate) mod conv2d;
+pub(crate) mod conv2d_max_pool;
+#[cfg(test)]
+mod conv2d_max_pool_tests;
 #[cfg(test)]
 mod conv2d_tests;
 mod maps;

@@ -122,7 +122,11 @@ impl<S: Lanes, const N: usize> Sink<S> for [[S::V; N]; N] {
 
 /// `matrix · x`: a mirrored row and the one before it are the sum and the difference of even and odd columns.
 #[inline(always)]
-fn evaluate<S: Lanes, const R: usize, const C: usize>(simd: S, matrix: &Matrix<R, C>, x: &[S::V; C]) -> [S::V; R] {
+pub(super) fn evaluate<S: Lanes, const R: usize, const C: usize>(
+    simd: S,
+    matrix: &Matrix<R, C>,
+    x: &[S::V; C],
+) -> [S::V; R] {
     // Even and odd columns apart where the next row wants the difference; all in the first sum elsewhere.
     let mut sums = [[Sum(None); 2]; R];
     for (c, &x) in x.iter().enumerate() {
@@ -149,7 +153,11 @@ fn evaluate<S: Lanes, const R: usize, const C: usize>(simd: S, matrix: &Matrix<R
 /// `matrixᵀ · x`: a mirrored row's number and the one before it serve even columns by their sum, odd ones by their
 /// difference.
 #[inline(always)]
-fn interpolate<S: Lanes, const R: usize, const C: usize>(simd: S, matrix: &Matrix<R, C>, x: &[S::V; R]) -> [S::V; C] {
+pub(super) fn interpolate<S: Lanes, const R: usize, const C: usize>(
+    simd: S,
+    matrix: &Matrix<R, C>,
+    x: &[S::V; R],
+) -> [S::V; C] {
     let mut sums = [Sum(None); C];
     for r in 0..R {
         if matrix.mirrored[r] {
