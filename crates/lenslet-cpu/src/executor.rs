@@ -69,7 +69,8 @@ struct Stage {
 
 struct Wave {
     tasks: Vec<Task>,
-    /// `(task, part)`: what threads share. First all that depends on parameters alone.
+    /// `(task, part)`: what threads share. First all that depends on parameters alone; gradients last, in their parameters'
+    /// order, so that who changes the parameters by equal shares finds most of a share's gradients in the same core's cache.
     units: Vec<(usize, usize)>,
     /// How many of them those are.
     constant: usize,
@@ -253,7 +254,7 @@ impl Stage {
             let parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
             let mut units: Vec<_> = steps.iter().enumerate().flat_map(parts).collect();
             let is_constant = |&(task, _): &(usize, usize)| steps[task].constant;
-            units.sort_by_key(|unit| !is_constant(unit));
+            units.sort_by_key(|unit| (!is_constant(unit), gradient_of(&steps[unit.0], plan)));
             let constant = units.iter().filter(|unit| is_constant(unit)).count();
             let small = steps.iter().map(|step| whole_work(step, plan)).sum::<usize>() < SMALL_WAVE;
             Wave { units, constant, small, tasks: tasks(steps, lanes) }
@@ -261,6 +262,14 @@ impl Stage {
         let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
         Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile, lanes), sums: sums.collect() }
     }
+}
+
+/// The parameter that a step makes the gradient of, if it does.
+fn gradient_of(step: &Step, plan: &Plan) -> Option<usize> {
+    plan.outputs.iter().find_map(|(role, operand)| match role {
+        Role::Gradient(parameter) if operand.place == step.output.place => Some(*parameter),
+        _ => None,
+    })
 }
 
 /// Numbers that go through a thread in some microseconds: no more than it takes others to begin and end.
@@ -294,7 +303,54 @@ fn parts(step: &Step) -> usize {
         Kernel::WinogradWeights(way) => winograd::weights::parts(way),
         Kernel::SumSlots { .. } => step.output.shape.len().div_ceil(SUM_PART),
         Kernel::SumWeightSlots => step.output.shape.dim(0).div_ceil(WEIGHT_BLOCK),
-        Kernel::LinearWeightGrad => step.output.shape.dim(0).div_ceil(linear_weight_grad::PART),
+        Kernel::LinearWeightGrad => {
+            let [outputs, inputs] = [0, 1].map(|axis| step.output.shape.dim(axis));
+            outputs.div_ceil(linear_weight_grad::part_rows(inputs))
+        }
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lenslet_graph::differentiate::differentiate;
+    use lenslet_graph::record::add_cross_entropy;
+    use lenslet_graph::{Linear, Mode, Module, Network, Shape, Var, Visitor, record};
+
+    use super::*;
+
+    struct Net {
+        fc1: Linear,
+        fc2: Linear,
+    }
+
+    impl Module for Net {
+        fn visit(&self, visitor: &mut Visitor<'_>) {
+            visitor.field("fc1", &self.fc1);
+            visitor.field("fc2", &self.fc2);
+        }
+    }
+
+    impl Network for Net {
+        fn forward(&self, x: Var) -> Var {
+            self.fc2.forward(self.fc1.forward(x.view(192)).relu())
+        }
+    }
+
+    /// The backward pass meets the last layer first.
+    #[test]
+    fn gradients_are_formed_in_the_order_of_their_parameters() {
+        let network = Net { fc1: Linear::new(192, 120), fc2: Linear::new(120, 10) };
+        let mut graph = record(&network, Shape::image(3, 8, 8), Mode::Train).graph;
+        add_cross_entropy(&mut graph, 0.0).expect("there are logits");
+        differentiate(&mut graph).expect("all has a derivative");
+        let plan = Plan::new(&graph, Options::new(4, 1));
+        let stages: Vec<Stage> = plan.stages.iter().map(|stage| Stage::new(stage, &plan)).collect();
+        let wave = stages.last().and_then(|stage| stage.waves.first()).expect("gradients end the step");
+        let mut parameters: Vec<_> =
+            wave.units.iter().map(|&(task, _)| gradient_of(&wave.tasks[task].step, &plan)).collect();
+        assert!(parameters.is_sorted(), "{parameters:?}");
+        parameters.dedup();
+        assert!(parameters.ends_with(&[0, 1, 2, 3].map(Some)), "{parameters:?}");
     }
 }

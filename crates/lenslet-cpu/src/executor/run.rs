@@ -317,8 +317,9 @@ impl Run<'_> {
 
     fn linear_weight_grad(&self, step: &Step, part: usize) {
         let [outputs, inputs] = [step.output.shape.dim(0), step.output.shape.dim(1)];
-        let first = part * linear_weight_grad::PART;
-        let last = outputs.min(first + linear_weight_grad::PART);
+        let rows = linear_weight_grad::part_rows(inputs);
+        let first = part * rows;
+        let last = outputs.min(first + rows);
         let offset = |operand: &Operand| match operand.place {
             Place::Kept(offset) => offset * self.plan.options.lanes,
             place => unreachable!("{place:?} is not there for all tiles"),

@@ -10,8 +10,15 @@ use std::ops::Range;
 
 use crate::simd::{Kernel, Lanes};
 
-/// Output rows of one part of the work.
-pub(crate) const PART: usize = 16;
+/// Numbers of one part of the work, about: some microseconds.
+const PART: usize = 1 << 12;
+
+/// Output rows of one part of the work: as many as fill the largest register tiles.
+pub(crate) const fn part_rows(inputs: usize) -> usize {
+    const TALLEST: usize = 8;
+    let tiles = PART / TALLEST / inputs;
+    TALLEST * if tiles == 0 { 1 } else { tiles }
+}
 
 /// One part of the product.
 pub(crate) struct WeightGrad<'a> {
@@ -169,8 +176,9 @@ mod tests {
                 }
                 let batch = Batch { kept: &kept, lanes, tile_len, x: x_at, dy: dy_at, images, rows, inputs, outputs };
                 let mut dw = vec![f32::NAN; outputs * inputs];
-                for (part, dw) in dw.chunks_mut(PART * inputs).enumerate() {
-                    let outputs = part * PART..outputs.min((part + 1) * PART);
+                let rows = part_rows(inputs);
+                for (part, dw) in dw.chunks_mut(rows * inputs).enumerate() {
+                    let outputs = part * rows..outputs.min((part + 1) * rows);
                     machine.run(WeightGrad { batch, outputs, dw });
                 }
                 prop_assert_eq!(&dw, &expected, "{:?}", machine);
