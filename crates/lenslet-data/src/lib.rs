@@ -129,6 +129,30 @@ impl Split {
             keys.into_iter().map(|(_, _, i)| i).collect()
         })
     }
+
+    /// The mean of all pixels, a byte for each of so many channels; black if there is no picture. Found once.
+    ///
+    /// ```
+    /// # use lenslet_data::Split;
+    /// let split = Split { images: vec![0, 0, 100, 200, 1, 2, 100, 200].into(), labels: vec![0, 1] };
+    /// assert_eq!(split.mean_colour(2), [1, 150]); // from 0.75 and 150
+    /// ```
+    ///
+    /// # Panics
+    /// If it was asked for another number of channels before.
+    pub fn mean_colour(&self, channels: usize) -> &[u8] {
+        let mean = self.images.mean(|| {
+            let plane = self.images.len() / (self.len() * channels).max(1);
+            let mut sums = vec![0_u64; channels];
+            for (plane, channel) in self.images.chunks(plane.max(1)).zip((0..channels).cycle()) {
+                sums[channel] += plane.iter().map(|&x| u64::from(x)).sum::<u64>();
+            }
+            let pixels = (self.len() * plane).max(1) as u64;
+            sums.into_iter().map(|sum| ((sum + pixels / 2) / pixels) as u8).collect()
+        });
+        assert_eq!(mean.len(), channels, "the pictures have other channels");
+        mean
+    }
 }
 
 impl Dataset {

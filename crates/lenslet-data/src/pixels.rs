@@ -20,6 +20,8 @@ pub struct Pixels {
     place: Place,
     /// See [`Split::by_content`](crate::Split::by_content).
     order: OnceLock<Vec<u32>>,
+    /// See [`Split::mean_colour`](crate::Split::mean_colour).
+    mean: OnceLock<Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -45,6 +47,11 @@ impl Pixels {
     pub(crate) fn order(&self, find: impl FnOnce() -> Vec<u32>) -> &[u32] {
         self.order.get_or_init(find)
     }
+
+    /// The mean colour that `find` finds, which is asked once.
+    pub(crate) fn mean(&self, find: impl FnOnce() -> Vec<u8>) -> &[u8] {
+        self.mean.get_or_init(find)
+    }
 }
 
 impl Deref for Pixels {
@@ -60,7 +67,7 @@ impl Deref for Pixels {
 
 impl From<Place> for Pixels {
     fn from(place: Place) -> Self {
-        Self { place, order: OnceLock::new() }
+        Self { place, order: OnceLock::new(), mean: OnceLock::new() }
     }
 }
 

@@ -133,6 +133,19 @@ pub fn add_cross_entropy(graph: &mut Graph, label_smoothing: f32) -> Result<(), 
     })
 }
 
+/// The same for images that two are mixed in: the graph's inputs 1 to 3 become the label, the other image's label, and the
+/// share of the former in the loss, from 0 to 1.
+///
+/// # Errors
+/// If the logits are not one number per class.
+pub fn add_mixed_cross_entropy(graph: &mut Graph, label_smoothing: f32) -> Result<(), RecordError> {
+    let logits = graph.output(&Role::Logits);
+    extend(graph, Mode::Train, || {
+        let [label, other, share] = [(); 3].map(|()| Var::input(Shape::scalar(true)));
+        Var::from_id(logits).mixed_cross_entropy([label, other], share, label_smoothing).want(Role::Loss);
+    })
+}
+
 fn extend_with<R>(
     graph: &mut Graph,
     mode: Mode,

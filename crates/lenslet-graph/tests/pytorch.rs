@@ -50,6 +50,7 @@ fn apply(case: &Case, x: &[Var]) -> Var {
             let images = case.shape("input")[0] as f32;
             if case.text("reduction") == "sum" { mean * images } else { mean }
         }
+        "mixed_cross_entropy" => x[0].mixed_cross_entropy([x[1], x[2]], x[3], case.number("label_smoothing") as f32),
         "mse_loss" => {
             let mean = x[0].mse_loss(x[1]);
             let values = case.shape("input").iter().product::<usize>() as f32;
@@ -139,7 +140,7 @@ fn activations_and_softmax() {
 
 #[test]
 fn losses() {
-    check_all("losses.json", 11, differences);
+    check_all("losses.json", 14, differences);
 }
 
 #[test]
@@ -218,7 +219,8 @@ fn numbers(list: &Value) -> Vec<f64> {
 /// What differs between our values and gradients of a case and PyTorch's.
 fn differences(case: &Case) -> Vec<String> {
     let learnt: Vec<&str> = ["input", "weight", "bias"].into_iter().filter(|&name| case.has(name)).collect();
-    let given: Vec<&str> = learnt.iter().copied().chain(case.has("target").then_some("target")).collect();
+    let given: Vec<&str> =
+        learnt.iter().copied().chain(["target", "other", "share"].into_iter().filter(|&name| case.has(name))).collect();
     let tensors: Vec<Tensor<f64>> = given.iter().map(|name| case.tensor(name)).collect();
     let mut graph = Graph::default();
     let recorded = extend(&mut graph, Mode::Train, || {

@@ -40,6 +40,8 @@ pub enum Purpose {
     Dropout = 3,
     /// The embedded data set `shapes`; a = split, b = picture.
     Shapes = 4,
+    /// Mixing of two images; a = epoch, b = the first of them.
+    Mix = 5,
 }
 
 const fn key(seed: u64) -> [u32; 2] {

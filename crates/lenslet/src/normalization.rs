@@ -42,11 +42,6 @@ impl Normalization {
         Self { mean, std }
     }
 
-    /// The mean colour, a byte per channel.
-    pub fn mean_colour(&self) -> Vec<u8> {
-        self.mean.iter().map(|mean| (mean * 255.0).round() as u8).collect()
-    }
-
     /// What each byte of each channel becomes.
     pub fn table(&self) -> Table {
         Table(self.mean.iter().zip(&self.std).map(|(&mean, &std)| Channel::new(mean, std)).collect())

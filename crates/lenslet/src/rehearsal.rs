@@ -88,7 +88,8 @@ const LONG: Duration = Duration::from_millis(1500);
 /// Images of a first step, by which the others are judged.
 const FEW: usize = 8;
 
-/// Measures steps for about `time`. `flow` is asked before each step whether to go on; if not, there is no result.
+/// Measures steps for about `time`, augmentation included. `flow` is asked before each step whether to go on; if not, there
+/// is no result.
 ///
 /// # Errors
 /// [`NotFinite`] if the first weights give a loss or a gradient that is no number.
@@ -101,6 +102,7 @@ pub fn pace(
 ) -> Result<Option<Pace>, NotFinite> {
     let table = normalization.table();
     let order = shuffled(images.len(), trainer.settings().seed);
+    let augmented = trainer.augmented(images, 1);
     let whole = trainer.settings().batch.min(images.len());
     let mut first = 0;
     // One step on `batch` images, each time others: its loss and its time.
@@ -111,7 +113,9 @@ pub fn pace(
         if first + batch > order.len() {
             first = 0;
         }
-        let feed = Images::plain(images, &table, &order[first..first + batch]);
+        let chosen = &order[first..first + batch];
+        let augmented = augmented.as_ref().map(|augmented| (augmented, chosen));
+        let feed = Images { images, table: &table, chosen, augmented };
         first += batch;
         let begin = Instant::now();
         let loss = trainer.step(&feed, batch, 0.0)?;

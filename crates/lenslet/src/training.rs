@@ -14,7 +14,7 @@ use lenslet_cpu::{Executor, Feed, Pool, options};
 use lenslet_data::Split;
 use lenslet_graph::differentiate::differentiate;
 use lenslet_graph::plan::Options;
-use lenslet_graph::record::add_cross_entropy;
+use lenslet_graph::record::{add_cross_entropy, add_mixed_cross_entropy};
 use lenslet_graph::{Graph, Mode, Network, Role, Shape, record};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -42,7 +42,8 @@ pub struct Progress {
     pub images: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
-    /// Share of the epoch's images so far that were answered right when they were trained on.
+    /// Share of the epoch's images so far that were answered right when they were trained on; of a mixed one, the label of the
+    /// larger share counts.
     pub accuracy: f64,
     /// Time spent on the epoch so far.
     pub elapsed: Duration,
@@ -236,6 +237,11 @@ impl Trainer {
         [0, 1, 2].map(|axis| shape.dim(axis))
     }
 
+    /// How `images` are changed in an epoch, if they are.
+    pub(crate) fn augmented<'a>(&self, images: &'a Split, epoch: usize) -> Option<Augmented<'a>> {
+        Augmented::new(&self.settings, self.image_size(), images, epoch as u32)
+    }
+
     /// Threads that it works on.
     pub fn threads(&self) -> usize {
         self.pool.threads()
@@ -277,23 +283,15 @@ impl Trainer {
         self.shuffle(images, epoch);
         let (order, numbers) = (std::mem::take(&mut self.order), std::mem::take(&mut self.numbers));
         let table = normalization.table();
-        let (augmentation, mean) = (self.settings.augment.clone(), normalization.mean_colour());
-        let augmented = (!augmentation.is_none()).then_some(Augmented {
-            augmentation: &augmentation,
-            size: self.image_size(),
-            mean: &mean,
-            seed: self.settings.seed,
-            epoch: epoch as u32,
-            numbers: &[],
-        });
+        let augmented = self.augmented(images, epoch);
         let batches = order.chunks(step_images).zip(numbers.chunks(step_images));
         for (chosen, numbers) in batches.skip(self.so_far.steps) {
-            let augmented = augmented.map(|augmented| Augmented { numbers, ..augmented });
+            let augmented = augmented.as_ref().map(|augmented| (augmented, numbers));
             let feed = Images { images, table: &table, chosen, augmented };
             let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
             let mut right = 0;
             let see = |place: usize, logits: &[f32]| {
-                right += usize::from(answer(logits) == images.labels[chosen[place] as usize] as usize);
+                right += usize::from(answer(logits) == feed.main_label(place) as usize);
             };
             let loss = self.seen_step(&feed, chosen.len(), rate, see).map_err(|fault| fault.at(epoch, number, rate))?;
             let so_far = &mut self.so_far;
@@ -590,7 +588,8 @@ fn graph(network: &dyn Network, input: Shape, classes: usize, settings: &Setting
     for parameter in &mut graph.parameters {
         parameter.trainable &= !settings.groups.freeze(&parameter.name);
     }
-    add_cross_entropy(&mut graph, settings.label_smoothing)?;
+    let add_loss = if settings.augment.mixes() { add_mixed_cross_entropy } else { add_cross_entropy };
+    add_loss(&mut graph, settings.label_smoothing)?;
     differentiate(&mut graph)?;
     Ok(graph)
 }

@@ -142,6 +142,23 @@ fn a_step_of_several_batches_is_that_of_a_large_one() {
     fixture.ten_steps(fixture.trainer_with(&Lesson::new(), settings), 0.01, "sgd");
 }
 
+/// Pictures that are mixed: both labels have a share of the loss, and both are smoothed.
+#[test]
+fn mixed_labels_have_the_loss_and_gradients_of_pytorch() {
+    let plain = Fixture::read(include_bytes!("fixtures/residual.safetensors"));
+    let augment = "mixup".parse().expect("the words are right");
+    let settings = Settings { batch: BATCH, augment, label_smoothing: 0.1, ..Settings::default() };
+    let mut trainer = plain.trainer_with(&Residual::new(), settings);
+    let tensors = SafeTensors::deserialize(include_bytes!("fixtures/mixed.safetensors")).expect("it is whole");
+    let mixed = ["other", "share"].map(|name| numbers(&tensors, name));
+    let fixture = Fixture { mixed, tensors, ..plain };
+    fixture.compare("loss", &[trainer.step(&fixture, BATCH, 0.0).expect("the loss is a number")]);
+    for (number, parameter) in trainer.weights().parameters().iter().enumerate().filter(|(_, p)| p.trainable) {
+        let gradient = trainer.gradient(BATCH, number).expect("every weight has a gradient");
+        fixture.compare(&format!("grad.{}", parameter.name), gradient);
+    }
+}
+
 /// The wide network of airbench94 itself, for its kernels are others than those of small networks. Weights and images come
 /// of a formula, and of large gradients every 1009th number is compared: whole, they would be 8 MB.
 #[test]
@@ -149,7 +166,8 @@ fn airbench94_has_the_gradients_of_pytorch() {
     let tensors = SafeTensors::deserialize(include_bytes!("fixtures/airbench94.safetensors")).expect("it is whole");
     let image = Shape::image(3, 32, 32);
     let input = formula(BATCH * image.len(), 0).into_iter().map(|x| 2.0 * x).collect();
-    let fixture = Fixture { input, labels: numbers(&tensors, "labels"), image, tensors };
+    let labels = numbers(&tensors, "labels");
+    let fixture = Fixture { input, labels, mixed: Default::default(), image, tensors };
     let settings = Settings { batch: BATCH, ..Settings::default() };
     let mut trainer = Trainer::new(&Airbench94::new(), image, 10, settings, 2).expect("the sizes fit");
     let mut salt = 0;
@@ -200,12 +218,14 @@ struct Fixture<'a> {
     tensors: SafeTensors<'a>,
     input: Vec<f32>,
     labels: Vec<f32>,
+    /// Labels of the pictures that are mixed in, and the first ones' shares; empty if there are none.
+    mixed: [Vec<f32>; 2],
     image: Shape,
 }
 
 impl Feed for Fixture<'_> {
     fn fill(&self, input: usize, image: usize, values: &mut [f32]) {
-        let from = if input == 0 { &self.input } else { &self.labels };
+        let from = [&self.input, &self.labels, &self.mixed[0], &self.mixed[1]][input];
         values.copy_from_slice(&from[image * values.len()..][..values.len()]);
     }
 }
@@ -217,7 +237,7 @@ impl<'a> Fixture<'a> {
         let shape = tensors.tensor("input").expect("the fixture has a batch").shape().to_vec();
         assert_eq!(shape[0], BATCH);
         let image = Shape::image(shape[1], shape[2], shape[3]);
-        Self { input, labels: numbers(&tensors, "labels"), image, tensors }
+        Self { input, labels: numbers(&tensors, "labels"), mixed: Default::default(), image, tensors }
     }
 
     /// A network with the fixture's initial weights.

@@ -42,6 +42,34 @@ fn the_pace_is_that_of_the_first_weights() {
     assert!(stopped.is_none(), "Ctrl-C ends it");
 }
 
+#[test]
+fn the_pace_is_that_of_augmented_images() {
+    // Nothing but the mean colour is left of an image, so the loss is that of such images.
+    let (images, half) = (some_shapes(24), Normalization::half(3));
+    let augment = "cutout 1024".parse().expect("the words are right");
+    let mut trainer = lesson(Settings { batch: 24, augment, ..Settings::default() });
+    let pace = pace(&mut trainer, &images, &half, Duration::ZERO, go_on).expect("numbers").expect("nobody stops it");
+    let mean = |channel: usize| {
+        let planes = images.images.chunks(1024).skip(channel).step_by(3);
+        (planes.flatten().map(|&x| f64::from(x)).sum::<f64>() / (24.0 * 1024.0)).round() as u8
+    };
+    let one: Vec<u8> = [0, 1, 2].into_iter().flat_map(|channel| [mean(channel); 1024]).collect();
+    let grey = Split { images: one.repeat(24).into(), labels: images.labels.clone() };
+    let (of_grey, of_images) = (trainer.evaluate(&grey, &half).loss, trainer.evaluate(&images, &half).loss);
+    assert!((pace.loss - of_grey).abs() < 1e-5, "{} and {of_grey}", pace.loss);
+    assert!((of_grey - of_images).abs() > 1e-3, "{of_grey} and {of_images} are too near to tell");
+}
+
+#[test]
+fn learning_by_heart_mixes_nothing() {
+    let (images, half) = (some_shapes(100), Normalization::half(3));
+    let with = |augment: &str| {
+        let settings = Settings { augment: augment.parse().expect("the words are right"), ..Settings::default() };
+        by_heart(&mut lesson(settings), &images, &half, 16, LONG, go_on).expect("nobody stops it")
+    };
+    assert_eq!(with("mixup, cutmix"), with("none"));
+}
+
 fn rehearsed_until_stopped(trainer: &mut Trainer, images: &Split) -> Option<lenslet::rehearsal::Pace> {
     let mut asked = 0;
     let stop = || {

@@ -62,7 +62,8 @@ fn images() -> Split {
 }
 
 fn settings(optimizer: Optimizer) -> Settings {
-    let augment = "alternating-flip, crop 1, noise".parse().expect("the words are right");
+    let augment =
+        "alternating-flip, crop 1, noise, erase, mixup 0.4, cutmix 1 0.5".parse().expect("the words are right");
     let schedule = Schedule::Cosine;
     Settings { epochs: EPOCHS, batch: 5, optimizer, schedule, augment, seed: 9, ..Settings::default() }
 }

@@ -48,9 +48,12 @@ fn one_and_two_and_five_threads_give_the_same_checkpoint() {
         // Full tiles, and tiles of one image.
         for (images, batch) in [(IMAGES, Settings::default().batch), (21, 4)] {
             let train = some(&data, 0..images);
-            let one = checkpoint(network, &train, batch, 1);
-            for threads in [2, 5] {
-                assert!(checkpoint(network, &train, batch, threads) == one, "batches of {batch}, {threads} threads");
+            for augment in [CHANGED, MIXED] {
+                let with = |threads| checkpoint(network, &train, augment, batch, threads);
+                let one = with(1);
+                for threads in [2, 5] {
+                    assert!(with(threads) == one, "batches of {batch}, {augment}, {threads} threads");
+                }
             }
         }
     }
@@ -93,11 +96,15 @@ fn images_in_another_order_give_the_same_checkpoint() {
     let [forth, back] = [some(&data, 0..IMAGES), some(&data, (0..IMAGES).rev())];
     assert_ne!(forth, back);
     let batch = Settings::default().batch;
-    assert!(checkpoint(&Residual::new(), &forth, batch, 1) == checkpoint(&Residual::new(), &back, batch, 2));
+    let with = |train, threads| checkpoint(&Residual::new(), train, MIXED, batch, threads);
+    assert!(with(&forth, 1) == with(&back, 2));
 }
 
 /// So that the last batch is a short one.
 const IMAGES: usize = 490;
+
+const CHANGED: &str = "flip, crop 4 reflect, cutout 8, trivial";
+const MIXED: &str = "flip, crop 4 reflect, cutout 8, trivial, mixup 0.4, cutmix";
 
 /// Some of the training images.
 fn some(data: &Dataset, which: impl Iterator<Item = usize> + Clone) -> Split {
@@ -106,8 +113,8 @@ fn some(data: &Dataset, which: impl Iterator<Item = usize> + Clone) -> Split {
 }
 
 /// The bytes of a checkpoint after an epoch.
-fn checkpoint(network: &dyn Network, train: &Split, batch: usize, threads: usize) -> Vec<u8> {
-    let augment = "flip, crop 4 reflect, cutout 8, trivial".parse().expect("the words are right");
+fn checkpoint(network: &dyn Network, train: &Split, augment: &str, batch: usize, threads: usize) -> Vec<u8> {
+    let augment = augment.parse().expect("the words are right");
     let settings = Settings { seed: 3, batch, augment, ..Settings::default() };
     let mut trainer = Trainer::new(network, Shape::image(3, 32, 32), 10, settings, threads).expect("the sizes fit");
     let epoch = trainer.epoch(1, train, &Normalization::half(3), |_| ControlFlow::Continue(()));

@@ -103,8 +103,8 @@ pub(crate) struct Train {
     /// Share of each target that is spread over all classes.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
     label_smoothing: f32,
-    /// How images are changed at random each time they are learnt from, as in "flip, crop 4 reflect"; `lenslet augment --help`
-    /// has the words, and `lenslet augment` shows what becomes of images.
+    /// How images are changed at random each time they are learnt from, as in "flip, crop 4 reflect, mixup 0.2";
+    /// `lenslet augment --help` has the words, and `lenslet augment` shows what becomes of images.
     #[arg(long, value_name = "OPS", default_value_t, value_parser = augmentation)]
     augment: Augmentation,
     /// Convolutions by sums of products alone, not in Winograd's way: slower, with smaller rounding errors.

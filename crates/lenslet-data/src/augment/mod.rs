@@ -3,7 +3,7 @@
 //! An [`Augmentation`] is a list of [`Op`]s, written as `flip, crop 4 reflect, cutout 8` ([`OPS`] has the grammar). An
 //! op draws what is to be done ([`Change`], all chance taken out) and the change is done to the [`Picture`]'s bytes: in
 //! `place` whole pixels move, in `warp` places between them do, `colour`, `tone` and `detail` change
-//! numbers; `policy` has the published mixtures of all these.
+//! numbers; `policy` has the published mixtures of all these. Last, `mix` may make one picture of two.
 //!
 //! *Invariant:* what becomes of a picture is a function of (seed, epoch, picture) alone, so a resumed run and one on other
 //! threads see the same pictures; with `libm` in the place of the platform's functions, so machines agree too. Each change
@@ -11,6 +11,7 @@
 
 mod colour;
 mod detail;
+mod mix;
 mod op;
 mod parse;
 mod picture;
@@ -24,6 +25,7 @@ use std::fmt;
 use lenslet_rng::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
+pub use mix::{Mix, Mixing, partner};
 pub use op::Op;
 pub use parse::{OPS, ParseError, Usage};
 pub use picture::Picture;
@@ -47,6 +49,8 @@ use crate::resize::{Filter, Resizer};
 pub struct Augmentation {
     /// The ops, the first one first.
     pub ops: Vec<Op>,
+    /// How pictures are then mixed in twos: each draws one of these. If there is none, they are not.
+    pub mixing: Vec<Mixing>,
 }
 
 /// Which picture of which epoch: what all chance follows from.
@@ -71,10 +75,27 @@ impl Moment {
 impl Augmentation {
     /// Whether pictures stay as they are.
     pub fn is_none(&self) -> bool {
-        self.ops.is_empty()
+        self.ops.is_empty() && self.mixing.is_empty()
     }
 
-    /// Changes a picture as this moment has it. `mean` is the colour, a byte per channel, that stands for nothing at all.
+    /// Whether pictures may be mixed.
+    pub fn mixes(&self) -> bool {
+        !self.mixing.is_empty()
+    }
+
+    /// How a picture of this size (C, H, W) is mixed with the one before it in the batch, if it is. Both are to be changed by
+    /// [`apply`](Self::apply) before that.
+    pub fn mix(&self, size: [usize; 3], moment: &Moment) -> Option<Mix> {
+        if self.mixing.is_empty() {
+            return None;
+        }
+        let mut random = Stream::new(moment.seed, Purpose::Mix, moment.epoch, moment.image);
+        let which = random.below(self.mixing.len() as u32) as usize;
+        self.mixing[which].draw(size, &mut random)
+    }
+
+    /// Changes a picture as this moment has it, short of mixing. `mean` is the colour, a byte per channel, that stands for
+    /// nothing at all.
     pub fn apply(&self, picture: &mut Picture, moment: &Moment, mean: &[u8]) {
         let mut random = Stream::new(moment.seed, Purpose::Augment, moment.epoch, moment.image);
         let size = picture.size();
@@ -89,8 +110,9 @@ impl fmt::Display for Augmentation {
         if self.is_none() {
             return f.pad("none");
         }
-        let ops: Vec<String> = self.ops.iter().map(ToString::to_string).collect();
-        f.pad(&ops.join(", "))
+        let ops = self.ops.iter().map(ToString::to_string);
+        let words: Vec<String> = ops.chain(self.mixing.iter().map(ToString::to_string)).collect();
+        f.pad(&words.join(", "))
     }
 }
 

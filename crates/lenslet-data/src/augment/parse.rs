@@ -1,15 +1,16 @@
 //! The words of an augmentation: `flip, crop 4 reflect, cutout 8`.
 //!
 //! Ops are parted by commas and done in order; each is a name and its numbers, parted by blanks, where the last ones may be
-//! left out. The table [`OPS`] has them all: the program's help, its errors and this grammar come from it.
+//! left out. Ways to mix stand behind them, for they are no steps: of several, each picture draws one. The table [`OPS`] has
+//! them all: the program's help, its errors and this grammar come from it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::{Augmentation, Edge, Op, Sampling};
+use super::{Augmentation, Edge, Mixing, Op, Sampling};
 
-/// One op as it is written.
+/// One op, or way to mix, as it is written.
 pub struct Usage {
     /// Its name.
     pub name: &'static str,
@@ -17,7 +18,13 @@ pub struct Usage {
     pub arguments: &'static str,
     /// What it does.
     pub about: &'static str,
-    read: fn(&mut Words<'_>) -> Result<Op, String>,
+    read: Read,
+}
+
+/// What reads the words behind the name.
+enum Read {
+    Op(fn(&mut Words<'_>) -> Result<Op, String>),
+    Mixing(fn(&mut Words<'_>) -> Result<Mixing, String>),
 }
 
 const fn usage(
@@ -26,10 +33,14 @@ const fn usage(
     about: &'static str,
     read: fn(&mut Words<'_>) -> Result<Op, String>,
 ) -> Usage {
-    Usage { name, arguments, about, read }
+    Usage { name, arguments, about, read: Read::Op(read) }
 }
 
-/// All ops.
+const fn mixing(name: &'static str, about: &'static str, read: fn(&mut Words<'_>) -> Result<Mixing, String>) -> Usage {
+    Usage { name, arguments: "[ALPHA=1 [CHANCE=1]]", about, read: Read::Mixing(read) }
+}
+
+/// All ops, then the ways to mix.
 pub const OPS: &[Usage] = &[
     usage("flip", "[CHANCE=0.5]", "left and right exchanged", |w| Ok(Op::Flip(w.share("CHANCE", Some(0.5))?))),
     usage("alternating-flip", "", "the other side in every other epoch", |_| Ok(Op::AlternatingFlip)),
@@ -118,6 +129,14 @@ pub const OPS: &[Usage] = &[
         Ok(Op::RandAugment(w.whole("CHANGES", Some(2), 1..=14)?, w.whole("STRENGTH", Some(9), 0..=30)?))
     }),
     usage("autoaugment", "", "AutoAugment's policy for CIFAR-10", |_| Ok(Op::AutoAugment)),
+    mixing("mixup", "mixed with the image before it in the batch, its share from Beta(ALPHA, ALPHA)", |w| {
+        let [alpha, chance] = w.mixing()?;
+        Ok(Mixing::MixUp { alpha, chance })
+    }),
+    mixing("cutmix", "a rectangle of the image before it pasted in, what is left from Beta(ALPHA, ALPHA)", |w| {
+        let [alpha, chance] = w.mixing()?;
+        Ok(Mixing::CutMix { alpha, chance })
+    }),
 ];
 
 /// Why a text is no augmentation, for people: what was read, what was expected, what mends it.
@@ -140,14 +159,28 @@ impl FromStr for Augmentation {
         if text.is_empty() || text == "none" {
             return Ok(Self::default());
         }
-        Ok(Self { ops: text.split(',').map(|op| op.trim().parse()).collect::<Result<_, _>>()? })
+        let steps = text.split(',').map(str::trim).map(|words| Ok((words, Step::read(words)?)));
+        let steps: Vec<(&str, Step)> = steps.collect::<Result<_, ParseError>>()?;
+        in_order(text, &steps)?;
+        let mut augmentation = Self::default();
+        for (_, step) in steps {
+            match step {
+                Step::Op(op) => augmentation.ops.push(op),
+                Step::Mixing(mixing) => augmentation.mixing.push(mixing),
+            }
+        }
+        Ok(augmentation)
     }
 }
 
-impl FromStr for Op {
-    type Err = ParseError;
+/// What stands between commas.
+enum Step {
+    Op(Op),
+    Mixing(Mixing),
+}
 
-    fn from_str(text: &str) -> Result<Self, ParseError> {
+impl Step {
+    fn read(text: &str) -> Result<Self, ParseError> {
         let mut words = Words(text.split_whitespace().collect::<Vec<_>>().into_iter().peekable());
         let Some(name) = words.0.next() else {
             return Err(ParseError("an op is missing: there is a comma too many".into()));
@@ -156,13 +189,31 @@ impl FromStr for Op {
             let names: Vec<_> = OPS.iter().map(|usage| usage.name).collect();
             return Err(ParseError(format!("no augmentation is named {name}; there are {}", names.join(", "))));
         };
-        let read = (usage.read)(&mut words).and_then(|op| match words.0.next() {
+        let read = match usage.read {
+            Read::Op(read) => read(&mut words).map(Step::Op),
+            Read::Mixing(read) => read(&mut words).map(Step::Mixing),
+        };
+        let read = read.and_then(|step| match words.0.next() {
             Some(word) => Err(format!("nothing is known of {word} there")),
-            None => Ok(op),
+            None => Ok(step),
         });
         let written = format!("{} {}", usage.name, usage.arguments);
         read.map_err(|what| ParseError(format!("{text}: {what}\n  mend it: write {}", written.trim_end())))
     }
+}
+
+/// Whether all ops stand before the ways to mix.
+fn in_order(text: &str, steps: &[(&str, Step)]) -> Result<(), ParseError> {
+    let (mixing, ops): (Vec<_>, Vec<_>) = steps.iter().partition(|(_, step)| matches!(step, Step::Mixing(_)));
+    let mended: Vec<&str> = ops.iter().chain(&mixing).map(|(words, _)| *words).collect();
+    if mended.iter().eq(steps.iter().map(|(words, _)| words)) {
+        return Ok(());
+    }
+    let first = mixing[0].0.split_whitespace().next().unwrap_or_default();
+    let mended = mended.join(", ");
+    Err(ParseError(format!(
+        "{text}: {first} must come last, since it mixes pictures that are ready\n  mend it: write {mended}"
+    )))
 }
 
 /// The words behind an op's name.
@@ -197,6 +248,11 @@ impl Words<'_> {
         if number.fract() == 0.0 { Ok(number as usize) } else { Err(format!("{what} is {number}, but must be whole")) }
     }
 
+    /// What the share of a mixed picture is drawn by, and how often.
+    fn mixing(&mut self) -> Result<[f32; 2], String> {
+        Ok([self.number("ALPHA", Some(1.0), 0.01..=100.0)?, self.share("CHANCE", Some(1.0))?])
+    }
+
     fn edge(&mut self) -> Edge {
         let edges = [("zero", Edge::Zero), ("reflect", Edge::Reflect), ("repeat", Edge::Repeat)];
         edges.into_iter().find(|(name, _)| self.0.next_if_eq(name).is_some()).map_or(Edge::Zero, |(_, edge)| edge)
@@ -220,12 +276,16 @@ mod tests {
         let text = "flip, alternating-flip, crop 4 reflect, crop 2, translate 0.1, resized-crop, resized-crop 0.5 0.9, \
                     rotate 15 bilinear, affine 10 0.1 0.9 1.1 5 bilinear, affine 3, perspective, brightness 0.4, \
                     contrast 0.4, saturation 0.4, hue 0.1, jitter 0.4 0.4 0.4 0.1, jitter 0.2, grey, blur 5, \
-                    blur 3 0.5 0.7, noise, cutout 8, erase 0.25, trivial, randaugment, randaugment 3 14, autoaugment";
+                    blur 3 0.5 0.7, noise, cutout 8, erase 0.25, trivial, randaugment, randaugment 3 14, autoaugment, \
+                    mixup 0.2, mixup, cutmix, cutmix 0.4 0.5";
         let augmentation: Augmentation = text.parse().expect("it is right");
         assert_eq!(augmentation.to_string().parse(), Ok(augmentation.clone()));
         let names: Vec<_> = OPS.iter().filter(|usage| !text.contains(usage.name)).map(|usage| usage.name).collect();
         assert!(names.is_empty(), "{names:?} were not tried");
         assert_eq!("flip, crop 4".parse::<Augmentation>().expect("right").to_string(), "flip 0.5, crop 4");
+        let mixed = "flip, mixup 0.2, cutmix 1 0.5".parse::<Augmentation>().expect("right");
+        assert_eq!((mixed.ops.len(), mixed.mixing.len(), mixed.mixes()), (1, 2, true));
+        assert_eq!(mixed.to_string(), "flip 0.5, mixup 0.2, cutmix 1 0.5");
         for none in ["", "none", " "] {
             assert!(none.parse::<Augmentation>().expect("right").is_none());
         }
@@ -254,6 +314,16 @@ mod tests {
             ),
             ("trivial 3", "trivial 3: nothing is known of 3 there\n  mend it: write trivial"),
             ("flip,, crop 4", "an op is missing: there is a comma too many"),
+            ("mixup 0", "mixup 0: ALPHA is 0, but goes from 0.01 to 100\n  mend it: write mixup [ALPHA=1 [CHANCE=1]]"),
+            (
+                "cutmix 1 2",
+                "cutmix 1 2: CHANCE is 2, but goes from 0 to 1\n  mend it: write cutmix [ALPHA=1 [CHANCE=1]]",
+            ),
+            (
+                "flip, mixup 0.2,crop 4, cutmix",
+                "flip, mixup 0.2,crop 4, cutmix: mixup must come last, since it mixes pictures that are ready\n  \
+                 mend it: write flip, crop 4, mixup 0.2, cutmix",
+            ),
         ] {
             assert_eq!(
                 text.parse::<Augmentation>().map_err(|error| error.to_string()),

@@ -1,7 +1,7 @@
 //! Each change of a picture against torchvision's on the same parameters (`fixtures/make_augment.py`), and what an
 //! augmentation as a whole must keep to.
 
-use lenslet_data::augment::{Affine, Augmentation, Change, Edge, Moment, OPS, Picture, Sampling};
+use lenslet_data::augment::{Affine, Augmentation, Change, Edge, Mix, Moment, OPS, Picture, Sampling};
 use serde_json::Value;
 
 use crate::{bytes, read};
@@ -112,6 +112,60 @@ fn every_change_is_torchvisions() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[test]
+fn every_mix_is_torchvisions() {
+    let fixture: Value = serde_json::from_slice(&read("augment.json")).unwrap();
+    for of in fixture["pictures"].as_array().unwrap() {
+        let size = [0, 1, 2].map(|i| of["size"][i].as_u64().unwrap() as usize);
+        let loaded = |pixels: &[u8]| {
+            let mut picture = Picture::default();
+            picture.load(pixels, size);
+            picture
+        };
+        let pixels = bytes(&of["pixels"]);
+        let mut other = loaded(&pixels);
+        [Change::Flip, Change::Invert].into_iter().for_each(|change| change.apply(&mut other, &[0]));
+        for case in of["mixes"].as_array().unwrap() {
+            let (name, with) = (case["mix"].as_str().unwrap(), With(case["with"].as_array().unwrap()));
+            let mix = match name {
+                "mixup" => Mix::MixUp { share: with.number(0) },
+                _ => Mix::cut_mix(with.0[0].as_f64().unwrap(), [with.whole(1), with.whole(2)], [size[1], size[2]]),
+            };
+            let mut picture = loaded(&pixels);
+            mix.apply(&mut picture, &other);
+            let distances: Vec<u8> =
+                bytes(&case["gives"]).iter().zip(picture.pixels()).map(|(&a, &b)| a.abs_diff(b)).collect();
+            // Halves, which PyTorch rounds to the even number.
+            let allowed = if name == "mixup" && mix.share() == 0.5 { 1 } else { 0 };
+            assert!(distances.iter().all(|&distance| distance <= allowed), "{name} {}: {distances:?}", case["with"]);
+            assert!((mix.share() - with.number(with.0.len() - 1)).abs() < 1e-6, "{name} {}: {mix:?}", case["with"]);
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_mixed_as_seed_epoch_and_picture_say() {
+    let size = [3, 16, 16];
+    let mix = |text: &str, seed, epoch, image| {
+        text.parse::<Augmentation>().unwrap().mix(size, &Moment { seed, epoch, image })
+    };
+    let many = |text: &str, seed| -> Vec<_> { (0..1000).map(|i| mix(text, seed, i % 4, i / 4)).collect() };
+    for text in ["mixup", "cutmix", "mixup, cutmix"] {
+        let first = many(text, 1);
+        assert_eq!(first, many(text, 1), "{text}");
+        assert_ne!(first, many(text, 2), "{text}");
+        assert!(first.iter().all(Option::is_some), "{text}");
+        // What is done to the picture itself has no part in it.
+        assert_eq!(first, many(&format!("flip, trivial, {text}"), 1), "{text}");
+    }
+    assert_eq!(many("flip", 1), vec![None; 1000]);
+    let count = |text: &str, wanted: fn(&Option<Mix>) -> bool| many(text, 1).iter().filter(|mix| wanted(mix)).count();
+    let some = count("cutmix 1 0.25", Option::is_some);
+    assert!((180..320).contains(&some), "{some} of 1000 are mixed");
+    let cut = count("mixup, cutmix", |mix| matches!(mix, Some(Mix::CutMix { .. })));
+    assert!((430..570).contains(&cut), "{cut} of 1000 are cut");
+}
+
 /// An op of each kind.
 fn all_ops() -> Vec<String> {
     let arguments = |name: &str| match name {
@@ -123,7 +177,8 @@ fn all_ops() -> Vec<String> {
         "brightness" | "contrast" | "saturation" | "jitter" => " 0.5",
         _ => "",
     };
-    OPS.iter().map(|usage| format!("{}{}", usage.name, arguments(usage.name))).collect()
+    let ops = OPS.iter().filter(|usage| !["mixup", "cutmix"].contains(&usage.name));
+    ops.map(|usage| format!("{}{}", usage.name, arguments(usage.name))).collect()
 }
 
 fn augmented(text: &str, pixels: &[u8], size: [usize; 3], moment: Moment) -> Vec<u8> {

@@ -48,8 +48,13 @@ impl Var {
     /// `label_smoothing` is PyTorch's, 0 for none.
     #[track_caller]
     pub fn cross_entropy(self, labels: Var, label_smoothing: f32) -> Var {
-        let losses = Var::apply(CrossEntropy { label_smoothing }, &[self, labels]);
-        losses.batch_mean()
+        self.cross_entropies(labels, label_smoothing).batch_mean()
+    }
+
+    /// The cross-entropy of each image.
+    #[track_caller]
+    pub(super) fn cross_entropies(self, labels: Var, label_smoothing: f32) -> Var {
+        Var::apply(CrossEntropy { label_smoothing }, &[self, labels])
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is a row of the table: a loss is a function that records what it needs, and a loss of your own is written
 //! the same way. It must end in [`Var::batch_mean`] or [`Var::batch_sum`], since only one number can be differentiated.
-//! The loss of classifiers stands in [`cross_entropy`](super::cross_entropy).
+//! The loss of classifiers stands in [`cross_entropy`](super::cross_entropy); here it is for images that are mixed.
 
 use super::reduce::failed;
 use crate::{Mistake, SizeError, Var};
@@ -21,6 +21,17 @@ impl Var {
         let difference = self - target;
         (difference * difference).mean([]).batch_mean()
     }
+
+    /// The mean over the batch of `share·CE(first label) + (1 − share)·CE(second label)`, the loss of images that were mixed.
+    ///
+    /// It is PyTorch's `F.cross_entropy` with `share` and `1 − share` as the probabilities of the two labels, since
+    /// cross-entropy is linear in its target. `self` are K logits per image; labels and share are a number per image.
+    #[track_caller]
+    pub fn mixed_cross_entropy(self, labels: [Var; 2], share: Var, label_smoothing: f32) -> Var {
+        let [first, second] = labels.map(|labels| self.cross_entropies(labels, label_smoothing));
+        // In this form a share of 1 gives the first loss to the bit.
+        (first * share + second * (1.0 - share)).batch_mean()
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +47,14 @@ mod tests {
                 "mean" => x[0].mse_loss(x[1]),
                 _ => (difference * difference).sum([]).batch_sum(),
             }
+        });
+    }
+
+    #[test]
+    fn mixed_losses_are_pytorchs_of_two_probabilities() {
+        let names = ["input", "target", "other", "share"];
+        check_fixtures("losses.json", &["mixed_cross_entropy"], &names, |case, x| {
+            x[0].mixed_cross_entropy([x[1], x[2]], x[3], case.number("label_smoothing") as f32)
         });
     }
 
