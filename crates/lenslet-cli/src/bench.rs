@@ -35,7 +35,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
     batch: u32,
     /// Classes that the network tells apart.
-    #[arg(long, value_name = "N", default_value_t = network::CLASSES as u32, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
     classes: u32,
     /// Threads [default: as many as the machine has].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

@@ -5,20 +5,17 @@ use lenslet::{Network, Shape};
 
 use crate::failure::Failure;
 
-/// Classes of a network that is looked at without data: what the lesson's network has.
-pub(crate) const CLASSES: usize = 10;
-
 /// C×H×W.
 pub(crate) type Input = [usize; 3];
 
-/// The help for an argument that takes a network's name.
+/// The help for an argument that takes a network's name. All names would be a paragraph.
 pub(crate) fn help(what: &str) -> String {
-    format!("{what}: {}", NAMES.join(", "))
+    format!("{what}, such as lesson, resnet18 or vgg16; `lenslet summary --list` shows all {}", NAMES.len())
 }
 
-/// A network to be looked at, for its own input sizes or the ones given.
+/// A network to be looked at, for its own classes, and its own input sizes or the ones given.
 pub(crate) fn named(name: &str, input: Option<Input>) -> Result<(Box<dyn Network + Send + Sync>, Shape), Failure> {
-    with_classes(name, input, CLASSES)
+    with_classes(name, input, find(name)?.classes)
 }
 
 /// The same, for a number of classes.

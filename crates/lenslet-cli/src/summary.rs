@@ -1,6 +1,7 @@
-//! `lenslet summary`: a network as a table, a line for each line of its forward pass.
+//! `lenslet summary`: a network as a table, a line for each line of its forward pass; or all networks, a line each.
 
 use clap::Args;
+use lenslet::networks::{NETWORKS, Named};
 use lenslet::summary::Row;
 use serde::Serialize;
 
@@ -13,12 +14,15 @@ use crate::table::{Align, Table};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Summary {
-    #[arg(help = network::help("Network to show"))]
-    model: String,
+    #[arg(help = network::help("Network to show"), required_unless_present = "list")]
+    model: Option<String>,
+    /// List all networks that have a name instead, with the images that they are made for.
+    #[arg(long, conflicts_with_all = ["model", "input"])]
+    list: bool,
     /// Sizes of the images, channels x height x width [default: what the network was made for].
     #[arg(long, value_name = "CxHxW", value_parser = network::parse_input)]
     input: Option<Input>,
-    /// Print one JSON object instead.
+    /// Print one JSON object instead; with --list one a line, one for each network.
     #[arg(long)]
     json: bool,
 }
@@ -27,20 +31,60 @@ const EXAMPLES: &str = "\
 Multiply-adds and memory (of the layers' results, in 32-bit numbers) are per image.
 
 Examples:
+  lenslet summary --list
   lenslet summary lesson
   lenslet summary resnet18 --input 3x64x64";
 
 pub(crate) fn run(options: &Summary) -> Result<(), Failure> {
-    let (network, input) = network::named(&options.model, options.input)?;
+    let Some(name) = &options.model else { return list(options.json) };
+    let (network, input) = network::named(name, options.input)?;
     let table = lenslet::Summary::new(&*network, input);
     if options.json {
-        output::json(&Json::new(&options.model, &table))?;
+        output::json(&Json::new(name, &table))?;
     } else {
-        output::result(text(&options.model, &table))?;
+        output::result(text(name, &table))?;
     }
     match &table.mistake {
         None => Ok(()),
         Some(mistake) => Err(Failure::Mend(mistake.to_string())),
+    }
+}
+
+/// All networks, a line each.
+fn list(json: bool) -> Result<(), Failure> {
+    let listed = NETWORKS.iter().map(Listed::of).collect::<Result<Vec<_>, _>>()?;
+    if json {
+        return listed.iter().try_for_each(output::json);
+    }
+    let mut table = Table::new([
+        ("network", Align::Left),
+        ("images", Align::Left),
+        ("parameters", Align::Right),
+        ("multiply-adds", Align::Right),
+        ("what it is", Align::Left),
+    ]);
+    for Listed { network, about, input, parameters, macs } in listed {
+        table.row([network.into(), input, count(parameters), count(macs), about.into()]);
+    }
+    output::result(table)
+}
+
+/// A line of the list, for programs.
+#[derive(Serialize)]
+struct Listed {
+    network: &'static str,
+    about: &'static str,
+    input: String,
+    parameters: usize,
+    macs: u64,
+}
+
+impl Listed {
+    fn of(known: &Named) -> Result<Self, Failure> {
+        let (network, input) = network::named(known.name, None)?;
+        let summary = lenslet::Summary::new(&*network, input);
+        let (parameters, macs) = (summary.parameters, summary.macs());
+        Ok(Self { network: known.name, about: known.about, input: input.to_string(), parameters, macs })
     }
 }
 

@@ -129,4 +129,7 @@ layers!(
     crate::AvgPool2d,
     crate::AdaptiveAvgPool2d,
     crate::Dropout,
+    crate::LayerNorm2d,
+    crate::LayerScale,
+    crate::StochasticDepth,
 );

@@ -50,8 +50,10 @@ pub enum Mistake {
         /// Kernel height and width.
         kernel: [usize; 2],
     },
-    /// A normalisation over the wrong number of channels.
+    /// A layer with numbers for each channel, and the wrong number of channels.
     NormChannels {
+        /// The layer's name in Rust.
+        layer: &'static str,
         /// What the layer takes.
         expected: usize,
     },
@@ -190,7 +192,7 @@ impl SizeError {
                 let m = m.text("the layer takes ").number(*expected).text(" features, but ");
                 m.number(last(&arrived)).text(" arrive (").shape(&arrived).text(")")
             }
-            Mistake::Channels { expected, .. } | Mistake::NormChannels { expected } => {
+            Mistake::Channels { expected, .. } | Mistake::NormChannels { expected, .. } => {
                 let m = m.text("the layer takes ").number(*expected).text(" channels, but ");
                 m.number(first(&arrived)).text(" arrive (").shape(&arrived).text(")")
             }
@@ -306,7 +308,7 @@ impl SizeError {
                     m.text(").kernel_hw(").number(*height).text(", ").number(*width).text(")")
                 }
             }
-            Mistake::NormChannels { .. } => m.text("BatchNorm2d::new(").number(first(&arrived)).text(")"),
+            Mistake::NormChannels { layer, .. } => m.text(layer).text("::new(").number(first(&arrived)).text(")"),
             Mistake::Rank { .. } => m.text("view(…) to the axes that it expects, or move the layer"),
             Mistake::Window { size, window, .. } => {
                 let missing = window.extent().saturating_sub(*size + window.before + window.after);

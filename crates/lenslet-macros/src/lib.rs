@@ -41,6 +41,8 @@ pub fn derive_module(input: TokenStream) -> TokenStream {
 /// * `#[network(input = [3, 32, 32])]` proves the sizes for images of C×H×W: the compiler builds `Self::new()`, which must
 ///   be a `const fn`, and runs the forward pass on it, on sizes alone.
 /// * `#[network(input = [3, 32, 32], new = Cnn::with(10))]` builds the network in another way.
+/// * On a generic network, such as `impl<const N: usize> Cnn<N>`, the sizes may name its parameters, and without `new` each
+///   choice of them that the program uses is proved; `cargo check` stops before that, `cargo build` does not.
 /// * `#[network]` proves nothing and allows all of Rust; the sizes are checked when the network is recorded.
 ///
 /// # What the compiler can run

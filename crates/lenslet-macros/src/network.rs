@@ -57,19 +57,29 @@ impl Arguments {
 ///
 /// What can be made is made also where something is refused: all other errors are then worth reading.
 pub(crate) fn network(arguments: Arguments, block: ItemImpl) -> TokenStream {
-    let implementation = match implement(&arguments, &block) {
-        Ok(implementation) => implementation,
+    let (twins, proof) = match proved(&arguments, &block) {
+        Ok(Some((twins, proof))) => (twins, Some(proof)),
+        Ok(None) => (TokenStream::new(), None),
+        Err(error) => (error.into_compile_error(), None),
+    };
+    // A generic network is another one for each choice of its parameters, so it is proved where one is made use of.
+    let on_use = !block.generics.params.is_empty() && arguments.new.is_none();
+    let (at_once, on_use) = if on_use { (None, proof) } else { (proof, None) };
+    let at_once = at_once.map(|proof| quote!(const _: () = { #proof };));
+    match implement(&arguments, &block, on_use) {
+        Ok(implementation) => quote!(#block #implementation #twins #at_once),
         Err(error) => {
             let error = error.into_compile_error();
-            return quote!(#block #error);
+            quote!(#block #error)
         }
-    };
-    let proved = arguments.input.as_ref().map(|input| {
-        let twins = twin::twins(&block, Kind::Network);
-        let proved = twins.and_then(|twins| Ok((twins, prove(&block, input, arguments.new.as_ref())?)));
-        proved.map_or_else(Error::into_compile_error, |(twins, proof)| quote!(#twins #proof))
-    });
-    quote!(#block #implementation #proved)
+    }
+}
+
+/// The twins, and what makes the compiler run them; nothing without `input`.
+fn proved(arguments: &Arguments, block: &ItemImpl) -> Result<Option<(TokenStream, TokenStream)>> {
+    let Some(input) = &arguments.input else { return Ok(None) };
+    let twins = twin::twins(block, Kind::Network)?;
+    Ok(Some((twins, prove(block, input, arguments.new.as_ref())?)))
 }
 
 /// `#[block]`: the block and its twins.
@@ -96,8 +106,8 @@ fn forward_of(block: &ItemImpl) -> Result<&ImplItemFn> {
     forward.ok_or_else(|| Error::new(block.self_ty.span(), missing))
 }
 
-/// `impl Network for Cnn`, which calls the block's own `forward`.
-fn implement(arguments: &Arguments, block: &ItemImpl) -> Result<TokenStream> {
+/// `impl Network for Cnn`, which calls the block's own `forward`; before that the compiler runs `proof`, if there is one.
+fn implement(arguments: &Arguments, block: &ItemImpl, proof: Option<TokenStream>) -> Result<TokenStream> {
     let forward = &forward_of(block)?.sig;
     let takes = matches!(forward.inputs.first(), Some(FnArg::Receiver(_))) && forward.inputs.len() == 2;
     if !takes || matches!(forward.output, ReturnType::Default) {
@@ -114,18 +124,20 @@ fn implement(arguments: &Arguments, block: &ItemImpl) -> Result<TokenStream> {
     let itself = &block.self_ty;
     // An inherent method goes before one of a trait; a wrong signature is reported where it stands.
     let call = quote_spanned!(forward.ident.span()=> Self::forward(self, x));
+    let proof = proof.map(|proof| quote!(const { #proof }));
     Ok(quote! {
         #[automatically_derived]
         impl #parameters ::lenslet::Network for #itself #conditions {
             #input
             fn forward(&self, x: ::lenslet::Var) -> ::lenslet::Var {
+                #proof
                 #call
             }
         }
     })
 }
 
-/// The constant that makes the compiler run the twin.
+/// The statements that make the compiler run the twin, once they stand in a constant.
 fn prove(block: &ItemImpl, input: &Expr, new: Option<&Expr>) -> Result<TokenStream> {
     let itself = &block.self_ty;
     let new = match new {
@@ -136,22 +148,16 @@ fn prove(block: &ItemImpl, input: &Expr, new: Option<&Expr>) -> Result<TokenStre
     let run = quote_spanned!(input.span()=> network.forward_sizes(::lenslet::ShapeVar::image(#input)));
     let network = quote_spanned!(input.span()=> network);
     Ok(quote! {
-        const _: () = {
-            let #network = #new;
-            let _ = #run;
-            // What holds a `String` or a `Vec` cannot be dropped by the compiler; most networks hold neither.
-            #[allow(clippy::forget_non_drop)]
-            ::core::mem::forget(#network);
-        };
+        let #network = #new;
+        let _ = #run;
+        // What holds a `String` or a `Vec` cannot be dropped by the compiler; most networks hold neither.
+        #[allow(clippy::forget_non_drop)]
+        ::core::mem::forget(#network);
     })
 }
 
 /// `<Cnn>::new()`, if the compiler can call it.
 fn default_network(block: &ItemImpl, itself: &Type) -> Result<TokenStream> {
-    if !block.generics.params.is_empty() {
-        let message = "which network is proved? Say it: `#[network(input = …, new = Cnn::<10>::new())]`";
-        return Err(Error::new(block.generics.span(), message));
-    }
     // A `new` in another block is met by the compiler's own words.
     if let Some(new) = methods(block).find(|method| method.sig.ident == "new") {
         if !new.sig.inputs.is_empty() {
@@ -232,13 +238,27 @@ mod tests {
         );
         let plain = quote!(impl Cnn { fn new() -> Self { Cnn } fn forward(&self, x: Var) -> Var { x } });
         says(quote!(input = [3, 32, 32]), plain, "write `const fn new`");
-        let generic = quote!(
-            impl<const N: usize> Cnn<N> {
-                fn forward(&self, x: Var) -> Var {
-                    x
+    }
+
+    #[test]
+    fn a_generic_network_is_proved_where_it_is_used() {
+        let generic = || {
+            quote!(
+                impl<const N: usize> Cnn<N> {
+                    const fn new() -> Self {
+                        Cnn
+                    }
+                    fn forward(&self, x: Var) -> Var {
+                        x
+                    }
                 }
-            }
-        );
-        says(quote!(input = [3, 32, 32]), generic, "which network is proved?");
+            )
+        };
+        let text = expanded(quote!(input = [3, 32, 32]), generic());
+        assert!(text.contains("const { let network = < Cnn < N > > :: new () ;"), "{text}");
+        assert!(!text.contains("const _"), "{text}");
+        let text = expanded(quote!(input = [3, 32, 32], new = Cnn::<10>::new()), generic());
+        assert!(text.contains("const _ : () = { let network = Cnn :: < 10 > :: new () ;"), "{text}");
+        assert!(!text.contains("const {"), "{text}");
     }
 }

@@ -56,15 +56,16 @@ pub use lenslet_cpu as cpu;
 pub use lenslet_data as data;
 pub use lenslet_graph as graph;
 pub use lenslet_graph::{
-    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, CustomOp, Dropout, INFER, Linear, MaxPool2d, Mode, Module,
-    Network, OutputShape, Pair, RecordError, Shape, ShapeVar, Single, Var, Visitor, record,
+    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, CustomOp, Dropout, INFER, LayerNorm2d, LayerScale, Linear,
+    MaxPool2d, Mode, Module, Network, OutputShape, Pair, RecordError, Shape, ShapeVar, Single, StochasticDepth, Var,
+    Visitor, record,
 };
 pub use lenslet_macros::{Module, block, network};
 
 /// What a file that defines a network needs.
 pub mod prelude {
     pub use crate::{
-        AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, CustomOp, Dropout, INFER, Linear, MaxPool2d, Module,
-        Network, OutputShape, Var, block, network,
+        AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, CustomOp, Dropout, INFER, LayerNorm2d, LayerScale, Linear,
+        MaxPool2d, Module, Network, OutputShape, StochasticDepth, Var, Visitor, block, network,
     };
 }

@@ -1,5 +1,5 @@
 //! Whole training graphs on the CPU backend against the interpreter in f64: sizes that fill no vector, batches that fill no
-//! tile, dense layers on rows, a shared layer, dropout, convolutions in Winograd's way.
+//! tile, dense layers on rows, a shared layer, dropout, layers composed of ops, convolutions in Winograd's way.
 
 use std::ops::ControlFlow;
 
@@ -79,6 +79,44 @@ proptest! {
 fn the_lesson_trains_on_few_images() {
     for batch in 1..=8 {
         check(&Lesson::new(), Shape::image(3, 32, 32), 10, batch, 3);
+    }
+}
+
+/// A branch as ConvNeXt has it, with layers that are composed of ops.
+#[derive(Module)]
+struct Branch {
+    conv: Conv2d,
+    norm: LayerNorm2d,
+    hidden: Linear,
+    scale: LayerScale,
+    depth: StochasticDepth,
+    out: Linear,
+}
+
+#[network]
+impl Branch {
+    fn forward(&self, x: Var) -> Var {
+        let x = self.conv.forward(x);
+        let y = self.norm.forward(x).permute([1, 2, 0]);
+        let y = self.hidden.forward(y).relu6().permute([2, 0, 1]);
+        let x = x + self.depth.forward(self.scale.forward(y));
+        self.out.forward(x.flatten())
+    }
+}
+
+/// Batches in tiles of one image, in one tile, and in several of which the last is not full.
+#[test]
+fn composed_layers_train() {
+    let network = Branch {
+        conv: Conv2d::new(3, 5, 3).padding(1),
+        norm: LayerNorm2d::new(5),
+        hidden: Linear::new(5, 5),
+        scale: LayerScale::new(5).init(0.5),
+        depth: StochasticDepth::new(0.5),
+        out: Linear::infer(4),
+    };
+    for batch in [1, 3, 8, 19, 33] {
+        check(&network, Shape::image(3, 4, 6), 4, batch, 5);
     }
 }
 

@@ -4,6 +4,9 @@
 //! The expected values were computed once by `fixtures/make_fixtures.py`. The batch of 11 leaves lanes empty. Tolerance:
 //! 1e-4 of a tensor's largest value.
 
+mod formula;
+
+use formula::formula;
 use lenslet::cpu::Feed;
 use lenslet::networks::{Airbench94, Lesson};
 use lenslet::prelude::*;
@@ -165,7 +168,7 @@ fn mixed_labels_have_the_loss_and_gradients_of_pytorch() {
 fn airbench94_has_the_gradients_of_pytorch() {
     let tensors = SafeTensors::deserialize(include_bytes!("fixtures/airbench94.safetensors")).expect("it is whole");
     let image = Shape::image(3, 32, 32);
-    let input = formula(BATCH * image.len(), 0).into_iter().map(|x| 2.0 * x).collect();
+    let input = formula(0).take(BATCH * image.len()).map(|x| 2.0 * x).collect();
     let labels = numbers(&tensors, "labels");
     let fixture = Fixture { input, labels, mixed: Default::default(), image, tensors };
     let settings = Settings { batch: BATCH, ..Settings::default() };
@@ -184,7 +187,7 @@ fn airbench94_has_the_gradients_of_pytorch() {
                 (1, false) => x,
                 _ => x * scale,
             };
-            let values: Vec<f32> = formula(parameter.shape.len(), salt).into_iter().map(value).collect();
+            let values: Vec<f32> = formula(salt).take(parameter.shape.len()).map(value).collect();
             trainer.set_weights(|weights| weights.values_mut(number).copy_from_slice(&values));
         }
     }
@@ -201,16 +204,6 @@ fn airbench94_has_the_gradients_of_pytorch() {
             fixture.compare(&format!("after_forward.{}", parameter.name), trainer.weights().values(number));
         }
     }
-}
-
-/// `formula` of `make_fixtures.py`: numbers from -1 to 1, the same to the bit.
-fn formula(count: usize, salt: u64) -> Vec<f32> {
-    let number = |position: u64| {
-        let bits = (position + salt * 1_000_003) * 2_654_435_761 % (1 << 32);
-        let bits = ((bits ^ (bits >> 15)) * 2_246_822_519 % (1 << 32)) >> 8;
-        bits as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count as u64).map(number).collect()
 }
 
 /// PyTorch's values, and the batch they belong to.

@@ -15,7 +15,7 @@ fn fails(arguments: &[&str], says: &str) {
 #[test]
 fn names_that_do_not_exist() {
     let networks =
-        "there is no network called \"leson\"; there are lesson, resnet18, resnet20, airbench94; did you mean lesson?";
+        "there is no network called \"leson\"; did you mean lesson?\n  mend it: `lenslet summary --list` shows all";
     for command in [&["train", "--model", "leson"][..], &["summary", "leson"], &["check", "leson"], &["bench", "leson"]]
     {
         fails(command, networks);

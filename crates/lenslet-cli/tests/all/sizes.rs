@@ -52,6 +52,18 @@ fn all_networks_with_a_name_fit() {
 }
 
 #[test]
+fn the_list_of_networks() {
+    let folder = folder();
+    let list = Ran::well(folder.path(), &["summary", "--list"]).out;
+    let line = "vgg16-imagenet         3x224x224  138,357,544  15,470,264,320  VGG-16, without batch normalisation";
+    assert!(list.lines().any(|found| found == line), "{list}");
+    let json = Ran::well(folder.path(), &["summary", "--list", "--json"]).json();
+    // A line each, below the heads and the line under them.
+    assert_eq!(json.len(), list.lines().count() - 2);
+    assert_eq!((&json[0]["network"], &json[0]["parameters"]), (&"lesson".into(), &62_006.into()));
+}
+
+#[test]
 fn where_sizes_do_not_fit_the_table_ends_and_the_error_follows() {
     let folder = folder();
     let view = "\

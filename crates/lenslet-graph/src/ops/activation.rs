@@ -14,6 +14,12 @@ impl Var {
         self.map(Map::Relu)
     }
 
+    /// `min(max(x, 0), 6)`, PyTorch's `F.relu6`. At 0 and at 6 themselves the slope is 1, where PyTorch's is 0.
+    #[track_caller]
+    pub fn relu6(self) -> Var {
+        self.clamp(0.0, 6.0)
+    }
+
     /// `x` where positive, else `slope·x`, PyTorch's `F.leaky_relu`; 0.01 is usual.
     #[track_caller]
     pub fn leaky_relu(self, slope: f32) -> Var {
@@ -54,6 +60,11 @@ impl Var {
 impl ShapeVar {
     /// The twin of [`Var::relu`].
     pub const fn relu(self) -> Self {
+        self
+    }
+
+    /// The twin of [`Var::relu6`].
+    pub const fn relu6(self) -> Self {
         self
     }
 
@@ -108,5 +119,11 @@ mod tests {
         };
         let all = ["relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh"];
         check_fixtures("activations.json", &all, &["input"], |case, x| activation(case, x[0]));
+    }
+
+    /// Away from its two kinks, for at these the conventions differ.
+    #[test]
+    fn relu6_is_pytorchs() {
+        check_fixtures("composed.json", &["relu6"], &["input"], |_, x| x[0].relu6());
     }
 }

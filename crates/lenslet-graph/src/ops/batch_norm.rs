@@ -72,16 +72,7 @@ impl BatchNorm2d {
 
     /// The shape rule: nothing changes.
     pub const fn rule(&self, x: &ShapeVar) -> Result<ShapeVar, SizeError> {
-        let mistake = if !x.shape().is_batched() {
-            Mistake::Whole
-        } else if x.shape().rank() != 3 {
-            Mistake::Rank { expected: "a C×H×W feature map" }
-        } else if self.features != 0 && self.features != x.shape().dim(0) {
-            Mistake::NormChannels { expected: self.features }
-        } else {
-            return Ok(*x);
-        };
-        Err(SizeError { op: "batch_norm", mistake, arrived: *x })
+        each_channel("batch_norm", "BatchNorm2d", self.features, x)
     }
 
     /// `x` must be `C×H×W`; gives the same sizes.
@@ -125,6 +116,26 @@ impl BatchNorm2d {
     pub const fn forward_sizes(&self, x: ShapeVar) -> ShapeVar {
         ShapeVar::proved(self.rule(&x))
     }
+}
+
+/// The shape rule of the layer that is called `layer` in Rust, which has numbers for each of `features` channels, or for as many
+/// as arrive if that is 0: nothing changes.
+pub(super) const fn each_channel(
+    op: &'static str,
+    layer: &'static str,
+    features: usize,
+    x: &ShapeVar,
+) -> Result<ShapeVar, SizeError> {
+    let mistake = if !x.shape().is_batched() {
+        Mistake::Whole
+    } else if x.shape().rank() != 3 {
+        Mistake::Rank { expected: "a C×H×W feature map" }
+    } else if features != 0 && features != x.shape().dim(0) {
+        Mistake::NormChannels { layer, expected: features }
+    } else {
+        return Ok(*x);
+    };
+    Err(SizeError { op, mistake, arrived: *x })
 }
 
 fn whole(dims: &[usize]) -> Shape {

@@ -21,6 +21,8 @@ pub mod cross_entropy;
 pub mod custom;
 pub mod dropout;
 pub mod expand;
+pub mod layer_norm;
+pub mod layer_scale;
 pub mod leaf;
 pub mod linear;
 pub mod loss;
@@ -34,6 +36,7 @@ pub mod reshape;
 pub mod select;
 pub mod slice;
 pub mod softmax;
+pub mod stochastic_depth;
 
 /// What the page of an op says.
 pub trait Meaning {

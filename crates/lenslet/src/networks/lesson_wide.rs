@@ -2,13 +2,13 @@
 
 use crate::prelude::*;
 
-/// [`Lesson`](super::Lesson) with 16 and 48 channels in place of 6 and 16, and batch normalisation (Ioffe and Szegedy, 2015)
-/// behind each convolution if wanted; 179 thousand weights for 10 classes.
+/// [`Lesson`](super::Lesson) with 16 and 48 channels in place of 6 and 16, and if `NORM` batch normalisation (Ioffe and Szegedy,
+/// 2015) behind each convolution; 176 thousand weights for 10 classes.
 ///
 /// 3×32×32 becomes 16×28×28 by a 5×5 convolution, 16×14×14, 48×10×10, 48×5×5; so the first dense layer takes 48·5·5 = 1200
 /// values. Images of another size do not fit.
 #[derive(Clone, Debug, Module)]
-pub struct LessonWide {
+pub struct LessonWide<const NORM: bool> {
     conv1: Conv2d,
     bn1: Option<BatchNorm2d>,
     pool: MaxPool2d,
@@ -19,21 +19,26 @@ pub struct LessonWide {
     fc3: Linear,
 }
 
+/// Without batch normalisation.
+pub type LessonWidePlain = LessonWide<false>;
+/// With it.
+pub type LessonWideBn = LessonWide<true>;
+
 #[network(input = [3, 32, 32])]
-impl LessonWide {
-    /// For colour images and 10 classes, with batch normalisation.
+impl<const NORM: bool> LessonWide<NORM> {
+    /// For colour images and 10 classes.
     pub const fn new() -> Self {
-        Self::with(3, 10, true)
+        Self::with(3, 10)
     }
 
-    /// For images of `channels` channels, and `classes` classes; with or without batch normalisation.
-    pub const fn with(channels: usize, classes: usize, norm: bool) -> Self {
+    /// For images of `channels` channels, and `classes` classes.
+    pub const fn with(channels: usize, classes: usize) -> Self {
         Self {
             conv1: Conv2d::new(channels, 16, 5),
-            bn1: if norm { Some(BatchNorm2d::new(16)) } else { None },
+            bn1: if NORM { Some(BatchNorm2d::new(16)) } else { None },
             pool: MaxPool2d::new(2, 2),
             conv2: Conv2d::new(16, 48, 5),
-            bn2: if norm { Some(BatchNorm2d::new(48)) } else { None },
+            bn2: if NORM { Some(BatchNorm2d::new(48)) } else { None },
             fc1: Linear::new(48 * 5 * 5, 120),
             fc2: Linear::new(120, 84),
             fc3: Linear::new(84, classes),
@@ -56,7 +61,7 @@ impl LessonWide {
     }
 }
 
-impl Default for LessonWide {
+impl<const NORM: bool> Default for LessonWide<NORM> {
     fn default() -> Self {
         Self::new()
     }
