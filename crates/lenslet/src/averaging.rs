@@ -186,8 +186,8 @@ mod tests {
             let ours = averages.ema.as_ref().expect("it was asked for").all()[0];
             assert!((ours - ema).abs() < 1e-5, "step {step}: {ours} is not {ema}");
         }
-        // 2, then halfway from 1 to 3, then halfway from 2 to 4 … by hand.
-        assert_eq!(slow, 2.25 - 0.375 + 0.25 * 0.5);
+        // Halfway from 0 to 2, from 1 to 3, from 2 to 4.
+        assert_eq!(slow, 3.0);
     }
 
     #[test]

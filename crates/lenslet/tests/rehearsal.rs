@@ -57,7 +57,7 @@ fn the_pace_is_that_of_augmented_images() {
     let grey = Split { images: one.repeat(24).into(), labels: images.labels.clone() };
     let (of_grey, of_images) = (trainer.evaluate(&grey, &half).loss, trainer.evaluate(&images, &half).loss);
     assert!((pace.loss - of_grey).abs() < 1e-5, "{} and {of_grey}", pace.loss);
-    assert!((of_grey - of_images).abs() > 1e-3, "{of_grey} and {of_images} are too near to tell");
+    assert!((of_grey - of_images).abs() > 1e-4, "{of_grey} and {of_images} are too near to tell");
 }
 
 #[test]
