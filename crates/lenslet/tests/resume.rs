@@ -8,7 +8,7 @@ use lenslet::data::Split;
 use lenslet::prelude::*;
 use lenslet::state::{Record, State, seal};
 use lenslet::training::Epoch;
-use lenslet::{Error, Normalization, Optimizer, Schedule, Settings, Shape, Trainer};
+use lenslet::{Error, Lookahead, Normalization, Optimizer, Schedule, Settings, Shape, Trainer};
 use proptest::prelude::*;
 
 /// All that a state has to keep: running statistics, dropout, a value that is watched.
@@ -69,12 +69,23 @@ fn settings(optimizer: Optimizer) -> Settings {
 }
 
 fn trainer(network: &dyn Network, optimizer: Optimizer) -> Trainer {
-    Trainer::new(network, Shape::image(1, 4, 4), 3, settings(optimizer), 1).expect("the sizes fit")
+    trainer_of(network, settings(optimizer))
 }
 
-fn optimizers() -> [Optimizer; 5] {
+fn trainer_of(network: &dyn Network, settings: Settings) -> Trainer {
+    Trainer::new(network, Shape::image(1, 4, 4), 3, settings, 1).expect("the sizes fit")
+}
+
+/// Every optimizer; and averages, groups that stop to learn, and steps of several batches.
+fn all_settings() -> Vec<Settings> {
     let nesterov = Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1 };
-    [Optimizer::sgd(0.0), Optimizer::sgd(0.9), nesterov, Optimizer::adam(), Optimizer::adamw()]
+    let optimizers =
+        [Optimizer::sgd(0.0), Optimizer::sgd(0.9), nesterov, Optimizer::adam(), Optimizer::adamw(), Optimizer::muon()];
+    let groups = "conv.*: epochs 1; *.bias: lr 0.002".parse().expect("it is well written");
+    let plain = settings(Optimizer::muon());
+    let averaged = Settings { ema: Some(0.9), lookahead: Some(Lookahead { steps: 3, share: 0.5 }), groups, ..plain };
+    let accumulated = Settings { batch: 1, accumulate: 5, ..settings(Optimizer::adam()) };
+    optimizers.map(settings).into_iter().chain([averaged, accumulated]).collect()
 }
 
 /// An epoch, stopped after `steps` of its steps.
@@ -97,10 +108,11 @@ fn rest(trainer: &mut Trainer, from: usize) -> (Vec<String>, lenslet::Weights) {
 fn stopped_after_any_step_the_rest_is_the_same_to_the_bit() {
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("state");
-    for optimizer in optimizers() {
-        let (epochs, weights) = rest(&mut trainer(&Small::new(), optimizer), 1);
+    for settings in all_settings() {
+        let new = || trainer_of(&Small::new(), settings.clone());
+        let (epochs, weights) = rest(&mut new(), 1);
         for step in 0..=EPOCHS * STEPS {
-            let mut first = trainer(&Small::new(), optimizer);
+            let mut first = new();
             let (whole, steps) = ((step / STEPS).min(EPOCHS - 1), step - (step / STEPS).min(EPOCHS - 1) * STEPS);
             (1..=whole).for_each(|number| assert!(!epoch(&mut first, number, 0).expect("numbers").interrupted));
             if steps > 0 {
@@ -109,11 +121,11 @@ fn stopped_after_any_step_the_rest_is_the_same_to_the_bit() {
             first.save_state(&path, &Record::default()).expect("there is room");
             drop(first);
 
-            let mut second = trainer(&Small::new(), optimizer);
+            let mut second = new();
             second.restore(&State::open(&path).expect("it is whole")).expect("it fits");
             let (after, resumed) = rest(&mut second, whole + 1);
-            assert_eq!(after, epochs[whole..], "{optimizer:?}, step {step}");
-            assert!(resumed == weights, "{optimizer:?}, step {step}: other weights");
+            assert_eq!(after, epochs[whole..], "{settings:?}, step {step}");
+            assert!(resumed == weights, "{settings:?}, step {step}: other weights");
         }
     }
 }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use lenslet::checkpoint::{Description, save};
 use lenslet::cpu::{Feed, Pool};
 use lenslet::data::{Dataset, Split};
-use lenslet::networks::{Lesson, ResNet20};
+use lenslet::networks::{Airbench94Half, Lesson, ResNet20};
 use lenslet::prelude::*;
-use lenslet::{Inference, Normalization, Settings, Shape, TestTime, Trainer, Weights};
+use lenslet::{Inference, Lookahead, Normalization, Optimizer, Settings, Shape, TestTime, Trainer, Weights};
 
 /// A residual network with batch normalisation and dropout.
 #[derive(Module)]
@@ -56,6 +56,27 @@ fn one_and_two_and_five_threads_give_the_same_checkpoint() {
                 }
             }
         }
+    }
+}
+
+/// Muon's products and averages are shared by threads, too.
+#[test]
+fn threads_that_share_a_step_of_muon_end_with_the_same_weights() {
+    let data = lenslet::data::load("shapes").expect("shapes needs no file");
+    let train = some(&data, 0..96);
+    let trained = |threads: usize| {
+        let settings = Settings { optimizer: Optimizer::muon(), ema: Some(0.5), accumulate: 2, ..Settings::default() };
+        let settings = Settings { batch: 20, lookahead: Some(Lookahead::default()), ..settings };
+        let network = Airbench94Half::new();
+        let mut trainer =
+            Trainer::new(&network, Shape::image(3, 32, 32), 10, settings, threads).expect("the sizes fit");
+        let epoch = trainer.epoch(1, &train, &Normalization::half(3), |_| ControlFlow::Continue(()));
+        epoch.expect("the loss is a number");
+        trainer.weights().clone()
+    };
+    let one = trained(1);
+    for threads in [2, 5] {
+        assert!(trained(threads) == one, "{threads} threads");
     }
 }
 

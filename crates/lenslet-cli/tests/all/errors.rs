@@ -25,7 +25,7 @@ fn names_that_do_not_exist() {
         &["train", "--data", "file"],
         "file: expected a folder with a data set, an archive (tar, tar.gz, zip) or .npz, found a file",
     );
-    fails(&["train", "--optimizer", "sdg"], "[possible values: sgd, adam, adamw]");
+    fails(&["train", "--optimizer", "sdg"], "[possible values: sgd, adam, adamw, muon]");
     fails(&["train", "--schedule", "cosinus"], "no schedule is named cosinus; there are constant, step:EPOCHS:GAMMA");
     fails(&["trian"], "unrecognized subcommand 'trian'");
 }
@@ -44,7 +44,7 @@ fn settings_out_of_their_range() {
     fails(&["train", "--label-smoothing", "1"], "error: --label-smoothing is 1, but must be from 0 to below 1\n");
     fails(
         &["train", "--optimizer", "adam", "--momentum", "0.5"],
-        "--momentum belongs to sgd, but the optimizer is adam",
+        "--momentum belongs to sgd and muon, but the optimizer is adam",
     );
     fails(&["train", "--batch", "many"], "invalid value 'many' for '--batch <N>'");
     fails(&["bench", "lesson", "--batch", "0"], "error: --batch is 0, but must be at least 1\n");

@@ -23,7 +23,7 @@ fn a_recipe_is_trained_by_and_what_is_typed_counts_more() {
     let train = ["train", "--recipe", "lesson-augmented", "--data", "data", "--epochs", "1", "--out", "run"];
     let ran = Ran::well(folder.path(), &[&train[..], &["--set", "batch=10", "--set", "seed=3"]].concat());
     assert!(ran.err.contains("1 epoch, batch 10, sgd at 0.01 (momentum 0.9), schedule linear"), "{}", ran.err);
-    assert!(ran.err.contains("augmented by flip, crop 4, seed 3"), "{}", ran.err);
+    assert!(ran.err.contains("augmented by flip 0.5, crop 4, seed 3"), "{}", ran.err);
     let config = std::fs::read_to_string(folder.path().join("run/config.json")).expect("a run has one");
     let config: serde_json::Value = serde_json::from_str(&config).expect("it is JSON");
     assert_eq!(config["flags"]["schedule"][0], "linear");
