@@ -14,7 +14,7 @@ use crate::failure::Failure;
 pub(crate) type Flags = BTreeMap<String, Vec<String>>;
 
 /// The recipes of the program: names and files.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("lesson", include_str!("../recipes/lesson.toml")),
     ("lesson-augmented", include_str!("../recipes/lesson-augmented.toml")),
     ("over80", include_str!("../recipes/over80.toml")),
@@ -22,6 +22,7 @@ const EMBEDDED: [(&str, &str); 7] = [
     ("airbench94", include_str!("../recipes/airbench94.toml")),
     ("airbench96", include_str!("../recipes/airbench96.toml")),
     ("resnet18", include_str!("../recipes/resnet18.toml")),
+    ("photos", include_str!("../recipes/photos.toml")),
 ];
 
 /// A recipe.

@@ -56,8 +56,8 @@ pub fn study(title: &str, steps: &[Step<'_>]) -> Drawing {
         let ends = [low, high].map(|accuracy| axes.place(step.seconds, accuracy));
         drawing.line(ends.to_vec(), BLUE, 2.0);
         drawing.dot(place, 4.5, BLUE);
-        let above = [place[0], ends[1][1].min(place[1]) - 9.0];
-        drawing.text(above, &format!("{}", number + 1), Style::new(WORDS, INK).middle());
+        // Beside its point, where no bar of a step that takes as long runs through it.
+        drawing.text([place[0] + 9.0, place[1] + 4.0], &format!("{}", number + 1), Style::new(WORDS, INK));
     }
     for (number, step) in steps.iter().enumerate() {
         let y = legend + LINE * number as f32;

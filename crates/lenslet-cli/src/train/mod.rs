@@ -267,7 +267,8 @@ impl<'a> Run<'a> {
             self.pictures.epoch(self.trainer.weights());
             self.warn_after(&display, &trained, test.loss)?;
             self.latest = Some((test, mistakes));
-            if self.out_of_patience() {
+            if self.out_of_patience() && epoch < self.settings.epochs {
+                display.line("note: no better epoch within the patience; training ends here");
                 break;
             }
             if self.interrupt.asked() && epoch < self.settings.epochs {

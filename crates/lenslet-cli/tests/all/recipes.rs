@@ -6,11 +6,11 @@ use crate::{Ran, folder, tiny_data};
 fn recipes_are_listed_and_printed() {
     let folder = folder();
     let ran = Ran::well(folder.path(), &["recipes"]);
-    for name in ["lesson", "lesson-augmented", "over80", "over90", "airbench94", "airbench96", "resnet18"] {
+    for name in ["lesson", "lesson-augmented", "over80", "over90", "airbench94", "airbench96", "resnet18", "photos"] {
         assert!(ran.out.lines().any(|line| line.starts_with(name)), "{name}: {}", ran.out);
     }
     let ran = Ran::well(folder.path(), &["recipes", "--json"]);
-    assert_eq!(ran.json().len(), 7);
+    assert_eq!(ran.json().len(), 8);
     assert_eq!(ran.json()[0]["target_accuracy"], 0.626);
     let ran = Ran::well(folder.path(), &["recipes", "lesson"]);
     assert!(ran.out.contains("[train]\nmodel = \"lesson\"\n"), "{}", ran.out);

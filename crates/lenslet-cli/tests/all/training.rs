@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{Ran, folder, picture};
+use crate::{Ran, folder, metrics, picture, tiny_data};
 
 /// The bytes of a file.
 fn bytes(path: impl AsRef<Path>) -> Vec<u8> {
@@ -137,5 +137,57 @@ fn ctrl_c_keeps_a_checkpoint() {
         for checkpoint in ["run/last.safetensors", "run/best.safetensors"] {
             Ran::well(folder.path(), &["eval", checkpoint]);
         }
+    }
+}
+
+#[test]
+fn patience_ends_a_run_and_it_stays_ended() {
+    let folder = folder();
+    tiny_data(folder.path(), "data", 20, &["a", "b"]);
+    // Steps that are too small to change an answer.
+    let train = ["train", "--data", "data", "--epochs", "9", "--patience", "2", "--lr", "1e-9", "--out", "run"];
+    let ran = Ran::well(folder.path(), &train);
+    assert!(ran.err.contains("note: no better epoch within the patience; training ends here"), "{}", ran.err);
+    assert!(ran.out.contains("after 3 epochs in "), "{}", ran.out);
+    assert_eq!(metrics(&folder.path().join("run")).len(), 3);
+    let ran = Ran::well(folder.path(), &["train", "--resume", "run"]);
+    assert!(ran.err.contains("note: the run is finished, all its 3 epochs are done"), "{}", ran.err);
+    assert_eq!(metrics(&folder.path().join("run")).len(), 3);
+}
+
+#[test]
+fn a_network_is_tested_by_the_views_that_it_was_trained_with() {
+    let folder = folder();
+    tiny_data(folder.path(), "data", 20, &["a", "b"]);
+    let train = ["train", "--data", "data", "--epochs", "1", "--tta", "flip-shift", "--ema", "0.5", "--out", "run"];
+    let done = Ran::well(folder.path(), &[&train[..], &["--json"]].concat()).json();
+    let eval = |arguments: &[&str]| Ran::well(folder.path(), &[&["eval", "run", "--json"], arguments].concat()).json();
+    assert_eq!(eval(&[])[0]["test_loss"], done[0]["test_loss"]);
+    assert_ne!(eval(&["--tta", "none"])[0]["test_loss"], done[0]["test_loss"]);
+}
+
+#[test]
+fn groups_and_beginnings_that_cannot_be_are_said() {
+    let folder = folder();
+    for (arguments, message) in [
+        (
+            vec!["--groups", "cnv1.*: frozen"],
+            "--groups: no parameter is called cnv1.*\n  mend it: the nearest is conv1.",
+        ),
+        (vec!["--groups", "conv1: lr"], "lr is \"\", but must be a number above 0"),
+        (vec!["--init", "xavier"], "weights cannot begin as \"xavier\"; there are default, dirac, whiten"),
+        (vec!["--lookahead", "0"], "\"0\" is no lookahead; it is STEPS:SHARE, as in 5:0.5"),
+        (vec!["--ema", "1"], "--ema is 1, but must be above 0 and below 1"),
+        (vec!["--accumulate", "0"], "--accumulate is 0, but must be at least 1"),
+        (vec!["--patience", "0"], "--patience is 0, but must be at least 1"),
+        (
+            vec!["--tta", "five-crop"],
+            "there is no test-time augmentation \"five-crop\"; there are none, flip, flip-shift",
+        ),
+        (vec!["--newton-schulz", "3"], "--newton-schulz belongs to muon, but the optimizer is sgd"),
+    ] {
+        let ran = Ran::new(folder.path(), &[&["train"], &arguments[..]].concat());
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(message), "{arguments:?}: {}", ran.err);
     }
 }
