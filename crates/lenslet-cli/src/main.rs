@@ -60,7 +60,8 @@ Exit codes: 0 done; 2 something you can mend, said in one message; 1 a fault of 
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Train),
+    // It has many more settings than the others.
+    Train(Box<train::Train>),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Runs(runs::Runs),

@@ -231,24 +231,19 @@ mod tests {
         let pixel = |image: usize, c: usize, y: usize, x: usize| {
             f64::from(data.train.image(image)[(c * 32 + y) * 32 + x]) / 127.5 - 1.0
         };
-        let (mut covariance, mut count) = ([[0.0; 12]; 12], 0.0);
+        let (mut covariance, count) = (DMatrix::<f64>::zeros(12, 12), 40_000);
         // The order by content decides which images are looked at; all are alike.
-        for place in 0..40_000_usize {
+        for place in 0..count {
             let (image, y, x) = (place * 7 % data.train.len(), place * 13 % 31, place * 5 / 3 % 31);
             let patch: Vec<f64> = (0..12).map(|i| pixel(image, i / 4, y + i / 2 % 2, x + i % 2)).collect();
-            let outputs: Vec<f64> =
-                filters[..12].iter().map(|f| f.iter().zip(&patch).map(|(&w, x)| f64::from(w) * x).sum()).collect();
-            count += 1.0;
-            for a in 0..12 {
-                for b in 0..12 {
-                    covariance[a][b] += outputs[a] * outputs[b];
-                }
-            }
+            let output = |f: &&[f32]| f.iter().zip(&patch).map(|(&w, x)| f64::from(w) * x).sum::<f64>();
+            let outputs = DMatrix::from_iterator(12, 1, filters[..12].iter().map(output));
+            covariance += &outputs * outputs.transpose();
         }
         // The first directions have a spread far above EPS.
         for a in 0..4 {
             for b in 0..4 {
-                let (found, expected) = (covariance[a][b] / count, f64::from(u8::from(a == b)));
+                let (found, expected) = (covariance[(a, b)] / count as f64, f64::from(u8::from(a == b)));
                 assert!((found - expected).abs() < 0.15, "covariance of {a} and {b} is {found}");
             }
         }
