@@ -44,6 +44,11 @@ fn shift_row(old: &[u8], new: &mut [u8], right: isize, edge: Edge) {
     let last = (width - right.unsigned_abs().min(width) * usize::from(right > 0)).max(first);
     let from = (first as isize + right).clamp(0, width as isize) as usize;
     new[first..last].copy_from_slice(&old[from..][..last - first]);
+    if edge == Edge::Zero {
+        new[..first].fill(0);
+        new[last..].fill(0);
+        return;
+    }
     for column in (0..first).chain(last..width) {
         new[column] = source(column as isize + right, width, edge).map_or(0, |column| old[column]);
     }
