@@ -21,7 +21,7 @@ pub(crate) struct Reading {
 }
 
 /// What the data are wanted as: channels, height and width, unless those of the data will do, and how pictures get there.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) channels: Option<usize>,
     pub(crate) size: Option<(usize, usize)>,

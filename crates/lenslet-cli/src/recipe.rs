@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 
@@ -105,9 +106,7 @@ impl Recipe {
             return Self::read(name, text);
         }
         if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
-            let text = std::fs::read_to_string(name)
-                .map_err(|error| Failure::Mend(format!("{name}: the recipe cannot be read: {error}")))?;
-            return Self::read(name, &text);
+            return Self::read(name, &text_of("recipe", Path::new(name))?);
         }
         let names = EMBEDDED.map(|(name, _)| name).join(", ");
         Err(Failure::Mend(format!(
@@ -116,15 +115,24 @@ impl Recipe {
     }
 
     fn read(name: &str, text: &str) -> Result<Self, Failure> {
-        let content = toml::from_str(text)
-            .map_err(|error| Failure::Mend(format!("{name}: the recipe is not well written: {error}")))?;
-        Ok(Self { name: name.to_owned(), text: text.to_owned(), content })
+        Ok(Self { name: name.to_owned(), text: text.to_owned(), content: content("recipe", name, text)? })
     }
 
     /// Its flags of `lenslet train`.
     pub(crate) fn flags(&self) -> Result<Flags, Failure> {
         flags_of(&self.name, &self.content.train)
     }
+}
+
+/// The text of a user's file of a kind.
+pub(crate) fn text_of(kind: &str, path: &Path) -> Result<String, Failure> {
+    let unreadable = |error| Failure::Mend(format!("{}: the {kind} cannot be read: {error}", path.display()));
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// What the text of a file of a kind says.
+pub(crate) fn content<T: DeserializeOwned>(kind: &str, name: &str, text: &str) -> Result<T, Failure> {
+    toml::from_str(text).map_err(|error| Failure::Mend(format!("{name}: the {kind} is not well written: {error}")))
 }
 
 /// The flags in a table of the file that is called `name`.

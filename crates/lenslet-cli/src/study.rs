@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::output::{self, percent};
-use crate::recipe::{Flags, flags_of};
+use crate::recipe::{Flags, content, flags_of, text_of};
 use crate::run_folder::cannot_write;
 use crate::table::{Align, Table};
 use crate::train::from_flags;
@@ -91,17 +91,12 @@ struct Done {
 pub(crate) fn run(options: &Study) -> Result<(), Failure> {
     let (name, text) = match &options.study {
         None => ("lesson".to_owned(), LESSON.to_owned()),
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|error| Failure::Mend(format!("{}: the study cannot be read: {error}", path.display())))?;
-            (path.display().to_string(), text)
-        }
+        Some(path) => (path.display().to_string(), text_of("study", path)?),
     };
     if options.print {
         return output::result(text.trim_end());
     }
-    let content: Content = toml::from_str(&text)
-        .map_err(|error| Failure::Mend(format!("{name}: the study is not well written: {error}")))?;
+    let content: Content = content("study", &name, &text)?;
     let seeds = options.seeds.unwrap_or(content.seeds);
     let steps = steps(&name, &content, options)?;
     fs::create_dir_all(&options.out).map_err(|error| cannot_write(&options.out, &error))?;

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use lenslet::Trainer;
 use lenslet::data::Dataset;
-use lenslet::networks::{by_name, find};
-use lenslet::{Shape, Trainer};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{self, Wanted};
@@ -33,7 +32,7 @@ pub(crate) struct Trials {
 }
 
 /// What data are decided by.
-type Key = (String, Option<[usize; 3]>, [usize; 3]);
+type Key = (String, Wanted);
 
 impl Trials {
     pub(crate) fn new() -> Self {
@@ -46,9 +45,7 @@ impl Trials {
         self.load(options)?;
         let Self { interrupt, data } = self;
         let (_, data) = data.as_ref().expect("they were loaded above");
-        let input = [data.channels, data.height, data.width];
-        let network = by_name(&options.model, input, data.classes.len())?;
-        let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
+        let (network, shape) = options.network(data)?;
         let normalization = settings.normalization(&data.train, data.channels);
         let begin = Instant::now();
         let mut trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), options.threads()?)?;
@@ -85,13 +82,11 @@ impl Trials {
 
     /// Loads the data that the options want, unless they are there.
     fn load(&mut self, options: &Train) -> Result<(), Failure> {
-        let standard = find(&options.model)?.input;
-        let key = (options.data.clone(), options.input, standard);
+        let wanted = options.wanted()?;
+        let key = (options.data.clone(), wanted);
         if self.data.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
-            let [_, height, width] = options.input.unwrap_or(standard);
-            let channels = options.input.map(|[channels, ..]| channels);
-            let wanted = Wanted { channels, size: Some((height, width)), filter: options.resize };
-            self.data = Some((key, data::introduce(&options.data, &options.reading, &wanted)?));
+            let data = data::introduce(&options.data, &options.reading, &key.1)?;
+            self.data = Some((key, data));
         }
         Ok(())
     }

@@ -90,6 +90,11 @@ impl Averages {
         }
     }
 
+    /// The weights that the network answers with: their moving average where there is one.
+    pub(crate) fn answering<'a>(&'a self, weights: &'a Weights) -> &'a Weights {
+        self.ema.as_ref().unwrap_or(weights)
+    }
+
     /// Begins anew, from weights that were set from elsewhere.
     pub(crate) fn restart(&mut self, weights: &Weights) {
         if let Some(ema) = &mut self.ema {

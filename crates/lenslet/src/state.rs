@@ -202,7 +202,6 @@ impl Trainer {
         // What was learning before is not in the state: nothing is said of parameters that had no gradient since.
         self.learning.fill(true);
         self.step = standing.step;
-        self.piece = self.step.wrapping_mul(self.settings.accumulate as u32);
         self.so_far = standing.so_far.clone();
         Ok(())
     }

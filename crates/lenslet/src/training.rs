@@ -118,6 +118,33 @@ pub struct Epoch {
     pub interrupted: bool,
 }
 
+/// A batch of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    /// All images of the step.
+    feed: &'a dyn Feed,
+    /// Where the batch begins among them.
+    first: usize,
+    /// Its images.
+    images: usize,
+    /// The batches of the step before it.
+    number: u32,
+}
+
+impl<'a> Batch<'a> {
+    /// The only one of its step.
+    pub(crate) fn whole(feed: &'a dyn Feed, images: usize) -> Self {
+        Self { feed, first: 0, images, number: 0 }
+    }
+
+    fn feed(&self) -> From<'a> {
+        From { feed: self.feed, first: self.first }
+    }
+}
+
+/// What is shown an image's place in a step, and its logits.
+type See<'a> = dyn FnMut(usize, &[f32]) + 'a;
+
 /// A network in training.
 pub struct Trainer {
     pub(crate) settings: Settings,
@@ -134,8 +161,6 @@ pub struct Trainer {
     classes: usize,
     /// Steps done since the beginning.
     pub(crate) step: u32,
-    /// Batches done since then; dropout is a function of it.
-    pub(crate) piece: u32,
     /// The epoch under way.
     pub(crate) so_far: SoFar,
     /// The epoch's images in its order, and their numbers in the order that they themselves decide.
@@ -171,7 +196,6 @@ impl Trainer {
             pool: Pool::new(threads),
             classes,
             step: 0,
-            piece: 0,
             so_far: SoFar::default(),
             order: vec![],
             numbers: vec![],
@@ -192,7 +216,7 @@ impl Trainer {
 
     /// The weights that the network answers with: their average where there is one.
     pub fn weights(&self) -> &Weights {
-        self.averages.ema.as_ref().unwrap_or(&self.weights)
+        self.averages.answering(&self.weights)
     }
 
     /// Sets the weights from elsewhere; averages begin anew.
@@ -259,7 +283,7 @@ impl Trainer {
 
     /// The threads, for other work on the weights between steps.
     pub(crate) fn pool_and_weights(&mut self) -> (&mut Pool, &Weights) {
-        (&mut self.pool, self.averages.ema.as_ref().unwrap_or(&self.weights))
+        (&mut self.pool, self.averages.answering(&self.weights))
     }
 
     /// One pass over `images` in an order of its own. `progress` is told each step and may pause the epoch: the same call
@@ -290,10 +314,12 @@ impl Trainer {
             let feed = Images { images, table: &table, chosen, augmented };
             let (number, rate) = (self.so_far.steps + 1, rates.at(self.step as usize));
             let mut right = 0;
-            let see = |place: usize, logits: &[f32]| {
+            let mut see = |place: usize, logits: &[f32]| {
                 right += usize::from(answer(logits) == feed.main_label(place) as usize);
             };
-            let loss = self.seen_step(&feed, chosen.len(), rate, see).map_err(|fault| fault.at(epoch, number, rate))?;
+            let loss = self
+                .seen_step(&feed, chosen.len(), rate, Some(&mut see))
+                .map_err(|fault| fault.at(epoch, number, rate))?;
             let so_far = &mut self.so_far;
             so_far.loss += f64::from(loss) * chosen.len() as f64;
             so_far.right += right;
@@ -354,7 +380,7 @@ impl Trainer {
     /// # Errors
     /// [`NotFinite`] when the loss or a gradient is no number; the weights stay as they were.
     pub fn step(&mut self, feed: &dyn Feed, images: usize, rate: f32) -> Result<f32, NotFinite> {
-        self.seen_step(feed, images, rate, |_, _| {})
+        self.seen_step(feed, images, rate, None)
     }
 
     /// The same; `see` gets each image's place and logits.
@@ -363,29 +389,27 @@ impl Trainer {
         feed: &dyn Feed,
         images: usize,
         rate: f32,
-        mut see: impl FnMut(usize, &[f32]),
+        mut see: Option<&mut See<'_>>,
     ) -> Result<f32, NotFinite> {
-        if self.settings.accumulate == 1 {
-            let loss = self.gradients(feed, images);
-            self.see_logits(images, 0, &mut see);
-            self.change_weights(feed, images, loss, rate)?;
-            return Ok(loss);
-        }
+        let size = if self.settings.accumulate == 1 { images } else { self.settings.batch };
         self.sums.fill(0.0);
-        let (mut loss, mut last) = (0.0, images);
-        for first in (0..images).step_by(self.settings.batch) {
-            last = self.settings.batch.min(images - first);
-            let piece = self.gradients(&From { feed, first }, last);
-            if !piece.is_finite() {
-                return Err(self.not_finite(&From { feed, first }, last, "loss", piece));
+        let (mut loss, mut batch) = (0.0, Batch::whole(feed, images));
+        for (number, first) in (0..images).step_by(size).enumerate() {
+            batch = Batch { first, images: size.min(images - first), number: number as u32, ..batch };
+            let of_batch = self.gradients(batch);
+            if !of_batch.is_finite() {
+                return Err(self.not_finite(batch, "loss", of_batch));
             }
-            self.see_logits(last, first, &mut see);
-            let share = last as f32 / images as f32;
-            loss += share * piece;
-            self.add_up(last, share);
-            self.piece = self.piece.wrapping_add(1);
+            if let Some(see) = &mut see {
+                self.show_logits(batch, *see);
+            }
+            let share = batch.images as f32 / images as f32;
+            loss += share * of_batch;
+            if !self.sums.is_empty() {
+                self.add_up(batch.images, share);
+            }
         }
-        self.change_weights(&From { feed, first: images - last }, last, loss, rate)?;
+        self.change_weights(batch, loss, rate)?;
         Ok(loss)
     }
 
@@ -411,24 +435,19 @@ impl Trainer {
     }
 
     /// The first half of a step: the loss, and gradients that the batch's executor keeps.
-    pub(crate) fn gradients(&mut self, feed: &dyn Feed, batch: usize) -> f32 {
-        self.executor(batch);
-        let Self { executors, pool, weights, settings, piece, .. } = self;
-        let executor = executors.get_mut(&batch).expect("it was made above");
-        executor.run(pool, weights.all(), feed, settings.seed, *piece);
+    pub(crate) fn gradients(&mut self, batch: Batch<'_>) -> f32 {
+        let number = self.number(batch);
+        self.executor(batch.images);
+        let Self { executors, pool, weights, settings, .. } = self;
+        let executor = executors.get_mut(&batch.images).expect("it was made above");
+        executor.run(pool, weights.all(), &batch.feed(), settings.seed, number);
         executor.whole(&Role::Loss).expect("a training graph has a loss")[0]
     }
 
     /// The second half of a step, on the batch whose gradients were formed last.
-    pub(crate) fn change_weights(
-        &mut self,
-        feed: &dyn Feed,
-        batch: usize,
-        loss: f32,
-        rate: f32,
-    ) -> Result<(), NotFinite> {
+    pub(crate) fn change_weights(&mut self, batch: Batch<'_>, loss: f32, rate: f32) -> Result<(), NotFinite> {
         let Self { executors, pool, weights, parts, optimizer, averages, settings, learning, sums, .. } = self;
-        let executor = &executors[&batch];
+        let executor = &executors[&batch.images];
         let gradient = |number: usize| {
             let gradient = executor.whole(&Role::Gradient(number))?;
             Some(if sums.is_empty() { gradient } else { &sums[parts.whole(number)] })
@@ -436,7 +455,7 @@ impl Trainer {
         let norm = if loss.is_finite() { parts.norm(pool, &gradient) } else { f64::NAN };
         if !norm.is_finite() {
             let (what, value) = if loss.is_finite() { ("gradient", norm as f32) } else { ("loss", loss) };
-            return Err(self.not_finite(feed, batch, what, value));
+            return Err(self.not_finite(batch, what, value));
         }
         let scale = match settings.clip {
             // As PyTorch's clip_grad_norm_, which adds 1e-6 so as not to divide by 0.
@@ -455,13 +474,18 @@ impl Trainer {
         for (number, learning) in learning.iter_mut().enumerate().filter(|(_, learning)| !**learning) {
             *learning = gradient(number).is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
         }
-        self.piece = self.step.wrapping_mul(self.settings.accumulate as u32);
         Ok(())
     }
 
-    fn not_finite(&mut self, feed: &dyn Feed, batch: usize, what: &'static str, value: f32) -> NotFinite {
-        let Self { graph, weights, pool, settings, piece, .. } = self;
-        let culprit = first_not_finite(graph, weights, pool, feed, batch, settings.seed, *piece);
+    /// The number of a batch of the step under way among all since the beginning; dropout is a function of it.
+    fn number(&self, batch: Batch<'_>) -> u32 {
+        self.step.wrapping_mul(self.settings.accumulate as u32).wrapping_add(batch.number)
+    }
+
+    fn not_finite(&mut self, batch: Batch<'_>, what: &'static str, value: f32) -> NotFinite {
+        let number = self.number(batch);
+        let Self { graph, weights, pool, settings, .. } = self;
+        let culprit = first_not_finite(graph, weights, pool, &batch.feed(), batch.images, settings.seed, number);
         NotFinite { what, value, culprit }
     }
 
@@ -496,8 +520,7 @@ impl Trainer {
         see: impl FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Option<Evaluation> {
         let Self { inference, pool, weights, averages, .. } = self;
-        let weights = averages.ema.as_ref().unwrap_or(weights);
-        evaluate_while(inference, pool, weights, images, normalization, see)
+        evaluate_while(inference, pool, averages.answering(weights), images, normalization, see)
     }
 
     fn rates(&self, steps_per_epoch: usize) -> Rates {
@@ -516,12 +539,12 @@ impl Trainer {
         self.order.extend(self.numbers.iter().map(|&number| by_content[number as usize]));
     }
 
-    /// Shows the logits of the batch that was run last, which begins at place `first`.
-    fn see_logits(&mut self, batch: usize, first: usize, see: &mut impl FnMut(usize, &[f32])) {
-        let executor = &self.executors[&batch];
-        for image in 0..batch {
+    /// Shows the logits of the batch that was run last, each with its image's place in the step.
+    fn show_logits(&mut self, batch: Batch<'_>, see: &mut See<'_>) {
+        let executor = &self.executors[&batch.images];
+        for image in 0..batch.images {
             executor.image(&Role::Logits, image, &mut self.logits);
-            see(first + image, &self.logits);
+            see(batch.first + image, &self.logits);
         }
     }
 

@@ -12,14 +12,12 @@ use clap::ArgMatches;
 use lenslet::checkpoint::{Description, save};
 use lenslet::data::{Dataset, Survey};
 use lenslet::metrics::{Evaluation, Mistakes};
-use lenslet::networks::{by_name, find};
 use lenslet::state::{Record, fingerprint};
 use lenslet::training::Epoch;
 use lenslet::warnings::Watch;
-use lenslet::{Error, Normalization, Settings, Shape, Trainer};
+use lenslet::{Error, Normalization, Settings, Trainer};
 
 use crate::data;
-use crate::data::Wanted;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::machine;
@@ -70,10 +68,7 @@ fn train(options: &Train, settings: Settings, start: Start) -> Result<(), Failur
     }
     let interrupt = Interrupt::listen();
     // A name that does not exist is said before the data is read.
-    let standard = find(&options.model)?.input;
-    let [_, height, width] = options.input.unwrap_or(standard);
-    let channels = options.input.map(|[channels, ..]| channels);
-    let wanted = Wanted { channels, size: Some((height, width)), filter: options.resize };
+    let wanted = options.wanted()?;
     if options.dry_run {
         let data = data::load(&options.data, &options.reading, &wanted)?;
         return dry_run::run(options, settings, threads, data, interrupt);
@@ -138,9 +133,7 @@ impl<'a> Run<'a> {
         start: Start,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let input = [data.channels, data.height, data.width];
-        let network = by_name(&options.model, input, data.classes.len())?;
-        let shape = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
+        let (network, shape) = options.network(&data)?;
         let trainer = Trainer::new(&*network, shape, data.classes.len(), settings.clone(), threads);
         let mut trainer = trainer.map_err(|error| other_network(options, error))?;
         let free = machine::free_memory().unwrap_or(u64::MAX);

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use lenslet::data::Filter;
 use lenslet::data::augment::Augmentation;
-use lenslet::{Groups, Initialization, Lookahead, Normalize, Optimizer, Schedule, Settings, TestTime};
+use lenslet::data::{Dataset, Filter};
+use lenslet::networks::find;
+use lenslet::{Groups, Initialization, Lookahead, Network, Normalize, Optimizer, Schedule, Settings, Shape, TestTime};
 
 use super::saving::Every;
 use crate::augment::augmentation;
-use crate::data::Reading;
+use crate::data::{Reading, Wanted};
 use crate::failure::Failure;
 use crate::output::epochs;
 use crate::{download, network, threads};
@@ -199,6 +200,19 @@ impl Train {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The data that the network wants.
+    pub(crate) fn wanted(&self) -> Result<Wanted, Failure> {
+        let [_, height, width] = self.input.unwrap_or(find(&self.model)?.input);
+        let channels = self.input.map(|[channels, ..]| channels);
+        Ok(Wanted { channels, size: Some((height, width)), filter: self.resize })
+    }
+
+    /// The network for these data, and the sizes of its images.
+    pub(crate) fn network(&self, data: &Dataset) -> Result<(Box<dyn Network + Send + Sync>, Shape), Failure> {
+        let input = [data.channels, data.height, data.width];
+        network::with_classes(&self.model, Some(input), data.classes.len())
     }
 
     /// Threads to train on.

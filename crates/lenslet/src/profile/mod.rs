@@ -18,7 +18,7 @@ use self::rows::Rows;
 use crate::images::Images;
 use crate::normalization::Table;
 use crate::rehearsal::{Memory, plans};
-use crate::training::training_graph;
+use crate::training::{Batch, training_graph};
 use crate::{Error, Inference, Normalization, Settings, Trainer, Weights};
 
 mod rows;
@@ -247,9 +247,10 @@ impl Bench {
         let begin = Instant::now();
         let run = match &mut self.work {
             Work::Training(trainer) => {
-                let loss = trainer.gradients(&feed, batch);
+                let batch = Batch::whole(&feed, batch);
+                let loss = trainer.gradients(batch);
                 let run = begin.elapsed();
-                trainer.change_weights(&feed, batch, loss, 0.0).map_err(|fault| fault.at(1, 1, 0.0))?;
+                trainer.change_weights(batch, loss, 0.0).map_err(|fault| fault.at(1, 1, 0.0))?;
                 run
             }
             Work::Inference(work) => {

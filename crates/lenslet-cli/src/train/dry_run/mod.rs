@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use lenslet::data::{Dataset, Survey};
-use lenslet::networks::by_name;
 use lenslet::rehearsal::{self, ByHeart, End, Memory, Pace};
 use lenslet::training::NotFinite;
 use lenslet::warnings::of_network;
@@ -95,9 +94,7 @@ impl<'a> Rehearsal<'a> {
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let (survey, described) = (Survey::new(&data), data::describe(&data));
-        let input = [data.channels, data.height, data.width];
-        let network = by_name(&options.model, input, data.classes.len())?;
-        let input = Shape::batched(&input).ok_or_else(|| Failure::Mend("the images have no values".into()))?;
+        let (network, input) = options.network(&data)?;
         let normalization = settings.normalization(&data.train, data.channels);
         interrupt.orderly();
         let begun = Instant::now();
