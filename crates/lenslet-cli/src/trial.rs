@@ -44,6 +44,7 @@ impl Trials {
         let settings = options.settings()?;
         self.load(options)?;
         let Self { interrupt, data } = self;
+        interrupt.orderly();
         let (_, data) = data.as_ref().expect("they were loaded above");
         let (network, shape) = options.network(data)?;
         let normalization = settings.normalization(&data.train, data.channels);
