@@ -8,6 +8,7 @@ mod calls;
 mod one_image;
 mod run;
 mod tables;
+mod whole;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -205,10 +206,10 @@ impl Executor {
         for stage in &self.stages {
             for wave in &stage.waves {
                 let units = &wave.units[if prepared { wave.constant } else { 0 }..];
-                let work = |unit: usize, _| {
+                let work = |unit: usize, thread| {
                     let (task, part) = units[unit];
                     let task = &wave.tasks[task];
-                    run.timing(task, || run.whole(task, part));
+                    run.timing(task, || run.whole(task, part, thread));
                 };
                 if wave.small {
                     (0..units.len()).for_each(|unit| work(unit, 0));
@@ -302,6 +303,9 @@ fn parts(step: &Step) -> usize {
         Kernel::Pack(pack) => pack::parts(pack),
         Kernel::WinogradWeights(way) => winograd::weights::parts(way),
         Kernel::SumSlots { .. } => step.output.shape.len().div_ceil(SUM_PART),
+        Kernel::WinogradBatch { .. } | Kernel::WinogradBatchWeightGrad { .. } => {
+            step.output.shape.dim(0) / WEIGHT_BLOCK
+        }
         Kernel::SumWeightSlots => step.output.shape.dim(0).div_ceil(WEIGHT_BLOCK),
         Kernel::LinearWeightGrad => {
             let [outputs, inputs] = [0, 1].map(|axis| step.output.shape.dim(axis));

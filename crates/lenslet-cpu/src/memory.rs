@@ -6,7 +6,7 @@
 
 use lenslet_graph::plan::{Operand, Place, Plan};
 
-use crate::kernels::{Input, Slots};
+use crate::kernels::{AllTiles, AllTilesMut, Input, Slots};
 
 /// A zeroed block of numbers that begins at a cache line.
 ///
@@ -60,6 +60,7 @@ pub(crate) struct Memory {
     /// A block per thread, in which one kernel works and leaves nothing.
     work: Buffer,
     lanes: usize,
+    tiles: usize,
     kept_len: usize,
     scratch_len: usize,
     slot_len: usize,
@@ -79,6 +80,7 @@ impl Memory {
             slots,
             work,
             lanes,
+            tiles: plan.tiles(),
             kept_len: plan.kept_len * lanes,
             scratch_len: plan.scratch_len * lanes,
             slot_len: plan.slot_len,
@@ -104,6 +106,7 @@ impl Memory {
             slot_len: self.slot_len,
             work_len: self.work_len,
             slots_len: self.slots.as_slice().len(),
+            tiles: self.tiles,
         }
     }
 }
@@ -132,6 +135,7 @@ pub(crate) struct Views<'a> {
     slot_len: usize,
     work_len: usize,
     slots_len: usize,
+    tiles: usize,
 }
 
 // SAFETY: the pointers are to memory that `views` borrowed for `'a`; what threads may do with it is said at `output`.
@@ -183,13 +187,30 @@ impl<'a> Views<'a> {
         Slots { data, slot_len: self.slot_len, offset, len: operand.shape.len() }
     }
 
-    /// The first `len` numbers of all tiles' memory.
+    /// A kept operand in all tiles.
     ///
     /// # Safety
-    /// As for [`Views::output`]: only in whole work, and `len` must not exceed what the tiles have.
-    pub(crate) unsafe fn kept(&self, len: usize) -> &'a [f32] {
-        // SAFETY: the caller's promise; whole work does not write to it.
-        unsafe { std::slice::from_raw_parts(self.kept, len) }
+    /// As for [`Views::output`]: only in whole work.
+    pub(crate) unsafe fn all_tiles(&self, operand: &Operand) -> AllTiles<'a> {
+        assert!(matches!(operand.place, Place::Kept(_)), "{:?} is not there for all tiles", operand.place);
+        // SAFETY: the operand lies inside every tile's memory, and nobody writes to it meanwhile: the caller's promise.
+        unsafe {
+            let first = self.place(operand, At::default());
+            AllTiles::new(first, self.kept_len, self.len(operand), self.tiles)
+        }
+    }
+
+    /// The same to be written: `len` numbers of each image from number `from` on.
+    ///
+    /// # Safety
+    /// As for [`Views::output`]: only in whole work, and parts must not overlap.
+    pub(crate) unsafe fn part_of_all_tiles(&self, operand: &Operand, from: usize, len: usize) -> AllTilesMut<'a> {
+        assert!(from + len <= operand.shape.len() && matches!(operand.place, Place::Kept(_)));
+        // SAFETY: the numbers lie inside every tile's memory, and they are this part's alone: the caller's promise.
+        unsafe {
+            let first = self.place(operand, At::default()).add(from * self.lanes);
+            AllTilesMut::new(first, self.kept_len, len * self.lanes, self.tiles)
+        }
     }
 
     fn len(&self, operand: &Operand) -> usize {

@@ -192,31 +192,51 @@ proptest! {
         batch in 1_usize..40,
         seed in 0_u64..1000,
     ) {
-        let image = Shape::image(2, height, width);
-        let graph = record(&Residual::new(channels[0], channels[1]), image, Mode::Eval).graph;
-        let mut weights = Weights::new(&graph, seed);
-        let mut random = lenslet_rng::Stream::new(seed, lenslet_rng::Purpose::Shapes, 1, 1);
-        // Statistics and weights of normalisation begin at 0 and 1.
-        for number in 0..weights.parameters().len() {
-            if weights.parameters()[number].shape.rank() == 1 {
-                weights.values_mut(number).fill_with(|| random.range(0.2, 1.5));
-            }
-        }
-        let data = batch_of(batch, image, 3, seed);
-        let mut pool = Pool::new(2);
-        let mut executor = Executor::for_batch(&graph, batch, pool.threads());
-        executor.run(&mut pool, weights.all(), &data, 0, 0);
+        let residual = Residual::new(channels[0], channels[1]);
+        evaluation(&residual, 3, Shape::image(2, height, width), batch, seed)?;
+    }
+}
 
-        let values = interpret(&graph, batch, &feeds(&data, image)[..1], &parameters(&weights), 0, 0);
-        let expected = &values[graph.output(&Role::Logits).expect("it has logits").index()];
-        let mut logits = [0.0; 3];
-        for image in 0..batch {
-            prop_assert!(executor.image(&Role::Logits, image, &mut logits));
-            for (ours, theirs) in logits.iter().zip(expected.image(image)) {
-                prop_assert!((f64::from(*ours) - theirs).abs() < 1e-5 * (1.0 + theirs.abs()), "{ours}, not {theirs}");
-            }
+/// The same where convolutions that fold in a normalisation go over the whole batch.
+#[test]
+fn evaluation_of_the_whole_batch_is_the_interpreters() {
+    evaluation(&Deep::new(), 10, Shape::image(2, 4, 4), 37, 3).expect("it is the interpreter's");
+    let graph = record(&Deep::new(), Shape::image(2, 4, 4), Mode::Eval).graph;
+    let plan = Plan::new(&graph, options(37));
+    assert_eq!(plan.steps().filter(|step| matches!(step.kernel, Kernel::WinogradBatch { .. })).count(), 2);
+}
+
+fn evaluation(
+    network: &dyn Network,
+    classes: usize,
+    image: Shape,
+    batch: usize,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let graph = record(network, image, Mode::Eval).graph;
+    let mut weights = Weights::new(&graph, seed);
+    let mut random = lenslet_rng::Stream::new(seed, lenslet_rng::Purpose::Shapes, 1, 1);
+    // Statistics and weights of normalisation begin at 0 and 1.
+    for number in 0..weights.parameters().len() {
+        if weights.parameters()[number].shape.rank() == 1 {
+            weights.values_mut(number).fill_with(|| random.range(0.2, 1.5));
         }
     }
+    let data = batch_of(batch, image, classes, seed);
+    let mut pool = Pool::new(2);
+    let mut executor = Executor::for_batch(&graph, batch, pool.threads());
+    executor.run(&mut pool, weights.all(), &data, 0, 0);
+
+    let values = interpret(&graph, batch, &feeds(&data, image)[..1], &parameters(&weights), 0, 0);
+    let expected = &values[graph.output(&Role::Logits).expect("it has logits").index()];
+    let mut logits = vec![0.0; classes];
+    for image in 0..batch {
+        prop_assert!(executor.image(&Role::Logits, image, &mut logits));
+        for (ours, theirs) in logits.iter().zip(expected.image(image)) {
+            prop_assert!((f64::from(*ours) - theirs).abs() < 1e-5 * (1.0 + theirs.abs()), "{ours}, not {theirs}");
+        }
+    }
+    Ok(())
 }
 
 /// Packed weights are remembered from one answer to the next, but not longer than the weights stay as they are.
@@ -275,16 +295,56 @@ impl Wide {
     }
 }
 
-#[test]
-fn winograds_way_is_the_interpreters_and_the_same_on_any_number_of_threads() {
-    // Tiles of many images, and tiles of one.
-    for (image, batch) in [(Shape::image(24, 8, 7), 20), (Shape::image(24, 16, 14), 3)] {
-        winograds_way(image, batch);
+/// A network with so many channels on small maps that convolutions go over the whole batch at once.
+#[derive(Module)]
+struct Deep {
+    first: Conv2d,
+    second: Conv2d,
+    norm: BatchNorm2d,
+    third: Conv2d,
+    out: Linear,
+}
+
+#[network]
+impl Deep {
+    fn new() -> Self {
+        Self {
+            first: Conv2d::new(2, 128, 3).padding(1),
+            second: Conv2d::new(128, 192, 3).padding(1).no_bias(),
+            norm: BatchNorm2d::new(192),
+            third: Conv2d::new(192, 128, 3).padding(1),
+            out: Linear::infer(10),
+        }
+    }
+
+    fn forward(&self, x: Var) -> Var {
+        let x = self.first.forward(x).tanh();
+        let y = self.norm.forward(self.second.forward(x)).relu();
+        self.out.forward((self.third.forward(y).gelu() + x).flatten())
     }
 }
 
-fn winograds_way(image: Shape, batch: usize) {
-    let graph = training_graph(&Wide::new(), image, 10, 0.0).expect("the sizes fit");
+#[test]
+fn winograds_way_is_the_interpreters_and_the_same_on_any_number_of_threads() {
+    let is_winograd = |kernel: &Kernel| matches!(kernel, Kernel::Winograd { .. });
+    // Tiles of many images, and tiles of one: two forward, and one gradient by the image.
+    for (image, batch) in [(Shape::image(24, 8, 7), 20), (Shape::image(24, 16, 14), 3)] {
+        winograds_way(&Wide::new(), image, batch, is_winograd, 3);
+    }
+}
+
+#[test]
+fn work_on_the_whole_batch_is_the_interpreters_and_the_same_on_any_number_of_threads() {
+    let is_of_batch =
+        |kernel: &Kernel| matches!(kernel, Kernel::WinogradBatch { .. } | Kernel::WinogradBatchWeightGrad { .. });
+    // Two layers forward, and both gradients of each; tiles with empty lanes.
+    for (image, batch) in [(Shape::image(2, 4, 4), 37), (Shape::image(2, 8, 7), 20)] {
+        winograds_way(&Deep::new(), image, batch, is_of_batch, 6);
+    }
+}
+
+fn winograds_way(network: &dyn Network, image: Shape, batch: usize, is_meant: fn(&Kernel) -> bool, count: usize) {
+    let graph = training_graph(network, image, 10, 0.0).expect("the sizes fit");
     let weights = Weights::new(&graph, 1);
     let data = batch_of(batch, image, 10, 1);
     let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), 0, 0);
@@ -295,10 +355,8 @@ fn winograds_way(image: Shape, batch: usize) {
         executor
     };
     let (one, two, without) = (run(1, true), run(2, true), run(2, false));
-    let convolutions = |executor: &Executor| {
-        executor.plan().steps().filter(|step| matches!(step.kernel, Kernel::Winograd { .. })).count()
-    };
-    assert_eq!([&one, &without].map(convolutions), [3, 0], "two forward, and one gradient by the image");
+    let convolutions = |executor: &Executor| executor.plan().steps().filter(|step| is_meant(&step.kernel)).count();
+    assert_eq!([&one, &without].map(convolutions), [count, 0]);
     for (role, node) in graph.outputs.iter().filter(|(role, _)| matches!(role, Role::Loss | Role::Gradient(_))) {
         assert_eq!(one.whole(role), two.whole(role), "{role:?}");
         let theirs = values[node.index()].data();

@@ -92,6 +92,10 @@ pub(super) fn with_call(kernel: &Kernel, call: Call<'_>, runner: Runner) {
         | Kernel::Pack(_)
         | Kernel::WinogradWeights(_)
         | Kernel::Winograd { .. }
+        | Kernel::WinogradImage { .. }
+        | Kernel::WinogradGradient
+        | Kernel::WinogradBatch { .. }
+        | Kernel::WinogradBatchWeightGrad { .. }
         | Kernel::Conv2d { .. }
         | Kernel::Conv2dMaxPool { .. }
         | Kernel::Conv2dInputGrad { .. }

@@ -1,20 +1,18 @@
-//! One run of a plan: what a thread does for a slot's tiles, and for a part of a whole step.
+//! One run of a plan: what a thread does for a slot's tiles. Parts of whole steps are in `whole`.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use lenslet_graph::Shape;
-use lenslet_graph::plan::{Kernel, Move, Operand, Place, Plan, Step, WEIGHT_BLOCK};
+use lenslet_graph::plan::{Kernel, Move, Plan, Step};
 
 use super::calls::{Runner, with_call, with_image};
 use super::one_image::is_by_channel;
 use super::tables::Tables;
-use super::{Feed, SUM_PART, Stage, Task, row_step};
+use super::{Feed, Stage, Task, row_step};
 use crate::kernels::{self, Call, Input, Tile};
-use crate::kernels::{
-    channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, linear_weight_grad, pack, winograd,
-};
+use crate::kernels::{channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_rows, winograd};
 use crate::memory::{At, Views};
 use crate::simd::Isa;
 
@@ -100,6 +98,14 @@ impl Run<'_> {
                     winograd::conv2d_max_pool::Convolve { geometry, x, weight, bias, activation, y, winners, work };
                 self.isa.run(kernel);
             }
+            (Kernel::WinogradImage { .. }, Tables::WinogradTiles(geometry)) => {
+                self.isa.run(winograd::tiles::TransformImage { geometry, x: inputs[0].data, to: output });
+            }
+            (Kernel::WinogradGradient, Tables::WinogradTiles(geometry)) => {
+                // SAFETY: the thread's own, until the step ends.
+                let work = unsafe { self.views.work(at.thread) };
+                self.isa.run(winograd::tiles::TransformGradient { geometry, dy: inputs[0].data, to: output, work });
+            }
             (Kernel::Conv2dWeightGrad { .. }, Tables::WeightGrad(geometry)) => {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 self.isa.run(conv2d_weight_grad::WeightGrad { geometry, x, dy, dw: output });
@@ -184,7 +190,7 @@ impl Run<'_> {
     }
 
     /// Copies one input after the other, of which there may be any number.
-    fn rearrange(&self, step: &Step, fill: Option<f32>, moves: &[Move], at: At, runner: Runner) {
+    pub(super) fn rearrange(&self, step: &Step, fill: Option<f32>, moves: &[Move], at: At, runner: Runner) {
         // SAFETY: the plan was checked, and `at` is the caller's own.
         let output = unsafe { self.views.output(&step.output, at) };
         if let Some(value) = fill {
@@ -228,121 +234,5 @@ impl Run<'_> {
             rows.copy_within(last..last + len, lane * step);
         }
         self.isa.run(kernels::feed::FromRows { rows: &rows, step, lanes });
-    }
-
-    /// One part of a step on whole values.
-    pub(super) fn whole(&self, task: &Task, part: usize) {
-        let step = &task.step;
-        let at = At::default();
-        match &step.kernel {
-            Kernel::Pack(pack) => {
-                let len = pack::block_len(pack);
-                // SAFETY: the plan was checked; parts write to blocks of their own.
-                let (weight, packed) =
-                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
-                let block = pack::Block { pack, part, weight: weight.data, packed: &mut *packed };
-                self.isa.at_most(pack.block).run(block);
-                if let Some(scale) = step.inputs.get(1) {
-                    // SAFETY: the plan was checked.
-                    pack::scale(pack.outputs, pack.block, part, unsafe { self.views.input(scale, at) }.data, packed);
-                }
-            }
-            Kernel::WinogradWeights(way) => {
-                let len = winograd::weights::part_len(way);
-                // SAFETY: as for packed weights.
-                let (weight, packed) =
-                    unsafe { (self.views.input(&step.inputs[0], at), self.part(step, part * len, len, at)) };
-                self.isa.run(winograd::weights::Transform { way, part, weight: weight.data, packed: &mut *packed });
-                if let Some(scale) = step.inputs.get(1) {
-                    // SAFETY: the plan was checked.
-                    pack::scale(way.outputs, way.block, part, unsafe { self.views.input(scale, at) }.data, packed);
-                }
-            }
-            Kernel::SumSlots { mean } => {
-                let from = part * SUM_PART;
-                let len = SUM_PART.min(step.output.shape.len() - from);
-                let divisor = if *mean { self.plan.options.batch as f32 } else { 1.0 };
-                // SAFETY: the plan was checked; parts write to ranges of their own.
-                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len, at)) };
-                kernels::batch::sum_slots(self.isa, slots, divisor, from..from + len, output);
-            }
-            Kernel::SumWeightSlots => {
-                let [outputs, channels] = [step.output.shape.dim(0), step.output.shape.dim(1)];
-                let row = step.output.shape.len() / outputs;
-                let from = part * WEIGHT_BLOCK;
-                let len = WEIGHT_BLOCK.min(outputs - from) * row;
-                // SAFETY: the plan was checked; parts write to rows of their own.
-                let (slots, dw) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from * row, len, at)) };
-                conv2d_weight_grad_rows::sum_slots(slots, part, channels, row / channels, dw);
-            }
-            Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
-            Kernel::BatchStatistics | Kernel::Statistics => {
-                // SAFETY: the plan was checked.
-                let (slots, output) =
-                    unsafe { (self.views.slots(&step.inputs[0]), self.views.output(&step.output, at)) };
-                match step.kernel {
-                    Kernel::Statistics => kernels::batch::statistics(slots, output),
-                    _ => kernels::batch::batch_statistics(slots, output),
-                }
-            }
-            Kernel::Rearrange { fill, moves } => self.rearrange(step, *fill, moves, at, Runner::OneLane(self.isa)),
-            kernel => {
-                // SAFETY: the plan was checked.
-                let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
-                let tile = Tile { images: 1, ..self.tile_of(0) };
-                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
-                with_call(kernel, call, Runner::OneLane(self.isa));
-            }
-        }
-    }
-
-    /// The numbers from `from` of a step's output: a whole value, or one of a tile of one image.
-    ///
-    /// # Safety
-    /// As for [`Views::output`], and parts must not overlap.
-    #[allow(clippy::mut_from_ref)] // The views hand out memory by the plan's word, not by borrows.
-    pub(super) unsafe fn part(&self, step: &Step, from: usize, len: usize, at: At) -> &mut [f32] {
-        let Operand { place, shape } = step.output;
-        assert!(from + len <= shape.len() && (self.plan.options.lanes == 1 || !shape.is_batched()));
-        let place = match place {
-            Place::Whole(offset) => Place::Whole(offset + from),
-            Place::Kept(offset) => Place::Kept(offset + from),
-            Place::Scratch(offset) => Place::Scratch(offset + from),
-            place => unreachable!("{place:?} is not written in parts"),
-        };
-        let shape = Shape::whole(&[len]).expect("a part is no larger than the whole");
-        // SAFETY: the caller's promise.
-        unsafe { self.views.output(&Operand { place, shape }, at) }
-    }
-
-    fn linear_weight_grad(&self, step: &Step, part: usize) {
-        let [outputs, inputs] = [step.output.shape.dim(0), step.output.shape.dim(1)];
-        let rows = linear_weight_grad::part_rows(inputs);
-        let first = part * rows;
-        let last = outputs.min(first + rows);
-        let offset = |operand: &Operand| match operand.place {
-            Place::Kept(offset) => offset * self.plan.options.lanes,
-            place => unreachable!("{place:?} is not there for all tiles"),
-        };
-        let tile_len = self.plan.kept_len * self.plan.options.lanes;
-        // SAFETY: the plan was checked; whole work does not write to tiles, and parts write to rows of their own.
-        let (kept, dw) = unsafe {
-            (
-                self.views.kept(self.plan.tiles() * tile_len),
-                self.part(step, first * inputs, (last - first) * inputs, At::default()),
-            )
-        };
-        let batch = linear_weight_grad::Batch {
-            kept,
-            lanes: self.plan.options.lanes,
-            tile_len,
-            x: offset(&step.inputs[0]),
-            dy: offset(&step.inputs[1]),
-            images: self.plan.options.batch,
-            rows: step.inputs[0].shape.len() / inputs,
-            inputs,
-            outputs,
-        };
-        self.isa.run(linear_weight_grad::WeightGrad { batch, outputs: first..last, dw });
     }
 }

@@ -16,6 +16,10 @@ pub(super) enum Tables {
         work_len: usize,
     },
     WinogradMaxPool(winograd::conv2d_max_pool::Geometry),
+    /// What a tile transforms for work on the whole batch.
+    WinogradTiles(winograd::weight_grad::Geometry),
+    WholeBatch(winograd::whole_batch::Geometry),
+    WholeBatchWeightGrad(winograd::whole_batch_weight_grad::Geometry),
     /// In tiles of one image.
     ChannelsCorrelate(channels::conv2d::Geometry),
     WholeMap(channels::whole_map::Geometry),
@@ -33,6 +37,9 @@ impl Tables {
             Tables::Correlate(geometry) => geometry.work_len() * lanes,
             Tables::Winograd { work_len, .. } => *work_len,
             Tables::WinogradMaxPool(geometry) => geometry.work_len() * lanes,
+            Tables::WinogradTiles(geometry) => geometry.turn_len(),
+            Tables::WholeBatch(geometry) => geometry.work_len(lanes),
+            Tables::WholeBatchWeightGrad(_) => winograd::whole_batch_weight_grad::Geometry::work_len(),
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
             Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
             Tables::OneImage(geometry) => geometry.work_len(),
@@ -68,6 +75,17 @@ impl Tables {
             Kernel::Winograd { way, .. } => {
                 let geometry = winograd::conv2d::Geometry::new(*way, step.inputs[0].shape, output);
                 Tables::Winograd { work_len: geometry.work_len(lanes), geometry }
+            }
+            Kernel::WinogradImage { way, results } => {
+                let image = step.inputs[0].shape;
+                Tables::WinogradTiles(winograd::weight_grad::Geometry::of_image(way, image, *results, lanes))
+            }
+            Kernel::WinogradGradient => {
+                Tables::WinogradTiles(winograd::weight_grad::Geometry::of_gradient(step.inputs[0].shape, lanes))
+            }
+            Kernel::WinogradBatch { way, .. } => Tables::WholeBatch(winograd::whole_batch::Geometry::new(*way, output)),
+            Kernel::WinogradBatchWeightGrad { positions } => {
+                Tables::WholeBatchWeightGrad(winograd::whole_batch_weight_grad::Geometry::new(output, *positions))
             }
             Kernel::Conv2dWeightGrad { layer } => {
                 let (image, gradient) = (step.inputs[0].shape, step.inputs[1].shape);

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::AllTiles;
 use crate::simd::{Kernel, Lanes};
 
 /// Numbers of one part of the work, about: some microseconds.
@@ -29,19 +30,15 @@ pub(crate) struct WeightGrad<'a> {
     pub(crate) dw: &'a mut [f32],
 }
 
-/// Both factors, in the memory of all tiles.
+/// Both factors, of all tiles.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
-    /// The tiles' memory.
-    pub(crate) kept: &'a [f32],
+    /// `[image][row][input]`.
+    pub(crate) x: AllTiles<'a>,
+    /// `[row][output][image]`.
+    pub(crate) dy: AllTiles<'a>,
     /// Images in a tile.
     pub(crate) lanes: usize,
-    /// Numbers of one tile.
-    pub(crate) tile_len: usize,
-    /// Where `[image][row][input]` begins in a tile.
-    pub(crate) x: usize,
-    /// Where `[row][output][image]` begins in a tile.
-    pub(crate) dy: usize,
     /// Images in the batch.
     pub(crate) images: usize,
     /// Rows per image.
@@ -55,9 +52,8 @@ impl Kernel for WeightGrad<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(mut self, simd: S) {
-        let Batch { kept, lanes, tile_len, x, dy, images, rows, inputs, outputs } = self.batch;
-        assert!(kept.len() >= images.div_ceil(lanes) * tile_len && self.dw.len() >= self.outputs.len() * inputs);
-        assert!(tile_len >= x + rows * inputs * lanes && tile_len >= dy + rows * outputs * lanes);
+        let inputs = self.batch.inputs;
+        assert!(self.dw.len() >= self.outputs.len() * inputs);
         if inputs < S::N {
             return self.short_rows();
         }
@@ -94,13 +90,13 @@ impl WeightGrad<'_> {
     #[inline(always)]
     fn tile<S: Lanes, const O: usize, const V: usize>(&mut self, simd: S, output: usize, starts: [usize; V]) -> usize {
         let mut sums = [[simd.splat(0.0); V]; O];
-        let Batch { kept, lanes, tile_len, images, rows, inputs, outputs, .. } = self.batch;
+        let Batch { x, dy, lanes, images, rows, inputs, outputs } = self.batch;
         for tile in 0..images.div_ceil(lanes) {
-            let kept = &kept[tile * tile_len..][..tile_len];
+            let (x, dy) = (x.tile(tile), dy.tile(tile));
             for lane in 0..lanes.min(images - tile * lanes) {
                 for row in 0..rows {
-                    let x = &kept[self.batch.x + (lane * rows + row) * inputs..][..inputs];
-                    let dy = &kept[self.batch.dy + (row * outputs + output) * lanes + lane..][..(O - 1) * lanes + 1];
+                    let x = &x[(lane * rows + row) * inputs..][..inputs];
+                    let dy = &dy[(row * outputs + output) * lanes + lane..][..(O - 1) * lanes + 1];
                     let inputs: [S::V; V] = std::array::from_fn(|v| simd.load(&x[starts[v]..], 0));
                     for (o, sums) in sums.iter_mut().enumerate() {
                         let dy = simd.splat(dy[o * lanes]);
@@ -122,14 +118,14 @@ impl WeightGrad<'_> {
 
     /// Rows that fill no vector, number by number.
     fn short_rows(&mut self) {
-        let Batch { kept, lanes, tile_len, x, dy, images, rows, inputs, outputs } = self.batch;
+        let Batch { x, dy, lanes, images, rows, inputs, outputs } = self.batch;
         self.dw.fill(0.0);
         for image in 0..images {
-            let (tile, lane) = (&kept[image / lanes * tile_len..], image % lanes);
+            let (x, dy, lane) = (x.tile(image / lanes), dy.tile(image / lanes), image % lanes);
             for row in 0..rows {
-                let x = &tile[x + (lane * rows + row) * inputs..][..inputs];
+                let x = &x[(lane * rows + row) * inputs..][..inputs];
                 for (output, dw) in self.outputs.clone().zip(self.dw.chunks_exact_mut(inputs)) {
-                    let dy = tile[dy + (row * outputs + output) * lanes + lane];
+                    let dy = dy[(row * outputs + output) * lanes + lane];
                     dw.iter_mut().zip(x).for_each(|(dw, x)| *dw += dy * x);
                 }
             }
@@ -174,7 +170,14 @@ mod tests {
                         tile[dy_at + i * lanes + lane] = *dy;
                     }
                 }
-                let batch = Batch { kept: &kept, lanes, tile_len, x: x_at, dy: dy_at, images, rows, inputs, outputs };
+                let all = |from: usize, len: usize| {
+                    let tiles = kept.len() / tile_len;
+                    assert!(from + len <= tile_len);
+                    // SAFETY: so many numbers of every tile.
+                    unsafe { AllTiles::new(kept[from..].as_ptr(), tile_len, len, tiles) }
+                };
+                let (x, dy) = (all(x_at, rows * inputs * lanes), all(dy_at, rows * outputs * lanes));
+                let batch = Batch { x, dy, lanes, images, rows, inputs, outputs };
                 let mut dw = vec![f32::NAN; outputs * inputs];
                 let rows = part_rows(inputs);
                 for (part, dw) in dw.chunks_mut(rows * inputs).enumerate() {

@@ -5,6 +5,8 @@
 //! with one lane, and so do tiles of one image but for what stands in [`channels`]. Every page states shapes and layout, and
 //! is checked against its op's reference.
 
+use std::marker::PhantomData;
+
 use lenslet_graph::Shape;
 
 use crate::simd::Lanes;
@@ -68,6 +70,61 @@ pub(crate) struct Call<'a> {
     /// The result's sizes.
     pub(crate) shape: Shape,
     pub(crate) tile: Tile,
+}
+
+/// A value of all tiles, in each a stretch of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct AllTiles<'a> {
+    first: *const f32,
+    /// Numbers from a tile's stretch to the next one's.
+    pub(crate) step: usize,
+    /// Numbers of a stretch.
+    len: usize,
+    pub(crate) tiles: usize,
+    life: PhantomData<&'a [f32]>,
+}
+
+/// The same to be written.
+pub(crate) struct AllTilesMut<'a> {
+    first: *mut f32,
+    step: usize,
+    len: usize,
+    pub(crate) tiles: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> AllTiles<'a> {
+    /// # Safety
+    /// For `'a`, `len` numbers from `first` and from every `step` behind it must be valid for reading, and nobody may write
+    /// to them.
+    pub(crate) unsafe fn new(first: *const f32, step: usize, len: usize, tiles: usize) -> Self {
+        Self { first, step, len, tiles, life: PhantomData }
+    }
+
+    /// A tile's numbers.
+    #[inline(always)]
+    pub(crate) fn tile(&self, tile: usize) -> &'a [f32] {
+        assert!(tile < self.tiles);
+        // SAFETY: the promise of `new`.
+        unsafe { std::slice::from_raw_parts(self.first.add(tile * self.step), self.len) }
+    }
+}
+
+impl AllTilesMut<'_> {
+    /// # Safety
+    /// For the value's life, `len` numbers from `first` and from every `step` behind it must be valid for reading and writing,
+    /// and nobody else's; `step` must be `len` at least.
+    pub(crate) unsafe fn new(first: *mut f32, step: usize, len: usize, tiles: usize) -> Self {
+        Self { first, step, len, tiles, life: PhantomData }
+    }
+
+    /// A tile's numbers.
+    #[inline(always)]
+    pub(crate) fn tile(&mut self, tile: usize) -> &mut [f32] {
+        assert!(tile < self.tiles);
+        // SAFETY: the promise of `new`; the borrow lets no two slices live together.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(tile * self.step), self.len) }
+    }
 }
 
 /// What a kernel may want to know about the tile it works on.

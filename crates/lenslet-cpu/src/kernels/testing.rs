@@ -184,6 +184,25 @@ impl Check {
         }
     }
 
+    /// A kernel that makes the op's value of all tiles at once. It gets the inputs' numbers, tile by tile, and an output for each
+    /// tile, or one where the value is whole.
+    pub(crate) fn all_tiles(&self, kernel: impl Fn(Isa, &[Vec<Vec<f32>>], &mut [Vec<f32>])) {
+        let (expected, shape) = (self.value(), self.shape());
+        for isa in Isa::available() {
+            let lanes = isa.lanes();
+            let firsts: Vec<usize> = (0..self.batch).step_by(lanes).collect();
+            let inputs: Vec<_> =
+                firsts.iter().map(|&first| self.tile_inputs(first, lanes.min(self.batch - first), lanes)).collect();
+            let (outputs, len) = if shape.is_batched() { (firsts.len(), lanes) } else { (1, 1) };
+            let mut outputs = vec![vec![f32::NAN; shape.len() * len]; outputs];
+            kernel(isa, &inputs, &mut outputs);
+            for image in 0..if shape.is_batched() { self.batch } else { 1 } {
+                let values = outputs[image / len].iter().copied().skip(image % len).step_by(len);
+                self.compare(&Machine::Vectors(isa), &expected, image, values);
+            }
+        }
+    }
+
     /// What a plain function on whole values makes.
     pub(crate) fn whole(shape: Shape, inputs: &[&Tensor<f64>], kernel: impl FnOnce(Call<'_>)) -> Tensor<f64> {
         let data: Vec<Vec<f32>> = inputs.iter().map(|x| in_lanes(x, 0, 1, 1, false)).collect();
@@ -231,13 +250,18 @@ impl Check {
     ) {
         let lanes = machine.lanes();
         let images = lanes.min(self.batch - first);
-        let input = |(i, x): (usize, &Tensor<f64>)| in_lanes(x, first, images, lanes, self.gradients.contains(&i));
-        let data: Vec<Vec<f32>> = self.inputs.iter().enumerate().map(input).collect();
+        let data = self.tile_inputs(first, images, lanes);
         let input = |(x, data): (&Tensor<f64>, _)| Input { data, shape: x.shape() };
         let inputs: Vec<Input<'_>> = self.inputs.iter().zip(data.iter().map(Vec::as_slice)).map(input).collect();
         let tile = Tile { first, images, batch: self.batch, seed: SEED, step: STEP };
         kernel(machine, Call { inputs: &inputs, output: &mut output, shape, tile });
         done(&output);
+    }
+
+    /// The inputs' numbers in the tile whose first image is `first`.
+    fn tile_inputs(&self, first: usize, images: usize, lanes: usize) -> Vec<Vec<f32>> {
+        let input = |(i, x): (usize, &Tensor<f64>)| in_lanes(x, first, images, lanes, self.gradients.contains(&i));
+        self.inputs.iter().enumerate().map(input).collect()
     }
 
     fn compare(&self, machine: &Machine, expected: &Tensor<f64>, image: usize, actual: impl Iterator<Item = f32>) {

@@ -2,7 +2,8 @@
 //!
 //! A backend hands kernels slices of shared memory without further checks. [`check`] proves what that needs: every operand
 //! lies inside its memory, no step's output overlaps an input of the same step, steps of one wave write apart from each
-//! other, tile work writes to tiles and slots only, and nothing is read before it was written.
+//! other, tile work writes to tiles and slots only, whole work touches tiles only where it goes over all of them, and nothing
+//! is read before it was written.
 
 use super::{Operand, Place, Plan, Step};
 
@@ -16,8 +17,11 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         let fault = |step: &Step, what: &str| Err(format!("stage {number}: {what}: {step}"));
         for wave in &stage.waves {
             for (i, step) in wave.iter().enumerate() {
-                if !matches!(step.output.place, Place::Whole(_)) {
+                if !is_open_to_whole_work(step, &step.output) || matches!(step.output.place, Place::Slot(_)) {
                     return fault(step, "whole work writes to a place that is not whole");
+                }
+                if !step.inputs.iter().all(|input| is_open_to_whole_work(step, input)) {
+                    return fault(step, "whole work reads what is a single tile's");
                 }
                 let others = wave.iter().enumerate().filter(|&(j, _)| j != i);
                 let collides = |other: &Step| {
@@ -48,6 +52,15 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a step of whole work may touch the operand: tiles' values only if it goes over all of them.
+fn is_open_to_whole_work(step: &Step, operand: &Operand) -> bool {
+    match operand.place {
+        Place::Parameter(_) | Place::Whole(_) | Place::Slot(_) => true,
+        Place::Kept(_) => step.kernel.is_whole_batch(),
+        Place::Scratch(_) => false,
+    }
 }
 
 /// What the latest steps have left in memory. A later write to the same place takes an earlier value away.

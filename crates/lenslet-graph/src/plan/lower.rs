@@ -15,8 +15,10 @@ use super::fusion::{Chain, Fusions, Pooling, Slope, Winners};
 use super::moves::moves;
 use super::stages::Stages;
 use super::weight_grad::Way;
+use super::whole_batch::WholeBatch;
 use super::{Kernel, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block, trains};
 use crate::ops::Op;
+use crate::ops::binary::Binary;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use crate::ops::custom::{Custom, CustomGrad};
 use crate::ops::leaf::{Constant, Input, ParameterValue};
@@ -76,17 +78,14 @@ pub(super) fn works_on_tiles(graph: &Graph, id: NodeId) -> bool {
     node.shape().is_batched() || node.inputs.iter().any(|&input| graph.node(input).shape().is_batched())
 }
 
-/// Whether an op reads all tiles at once: dense layers' weight gradients, which are one product over the whole batch.
-pub(super) fn is_whole_batch(op: &Op) -> bool {
-    matches!(op, Op::LinearWeightGrad(_))
-}
-
 pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
     let live = graph.live();
+    let whole_batch = WholeBatch::new(graph, options);
     let mut lowering = Lowering {
         graph,
         options,
-        stages: Stages::new(graph),
+        stages: Stages::new(graph, &whole_batch),
+        whole_batch,
         fusions: Fusions::new(graph, &live),
         pooled: HashMap::new(),
         ready: HashMap::new(),
@@ -103,6 +102,8 @@ pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
 /// What a convolution's or dense layer's weights are made into before they are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Ready {
+    /// Nothing but what they are multiplied by.
+    AsIs,
     Packed(Pack),
     Winograd(Winograd),
 }
@@ -111,6 +112,8 @@ struct Lowering<'a> {
     graph: &'a Graph,
     options: Options,
     stages: Stages,
+    /// The nodes that are done for all tiles at once.
+    whole_batch: WholeBatch,
     fusions: Fusions,
     /// Pooled values with their winners.
     pooled: HashMap<NodeId, Handle>,
@@ -202,6 +205,10 @@ impl Lowering<'_> {
             }
             Op::Conv2dInputGrad(Conv2dInputGrad { layer, image }) => {
                 let output = self.graph.node(node.inputs[0]).shape();
+                if let Some(way) = self.whole_batch.way(id) {
+                    let kernel = Kernel::WinogradBatch { way, activation: None };
+                    return self.winograd_batch(id, id, kernel, self.inputs(id));
+                }
                 if let Some(way) = self.winograd(layer, *image, output, true) {
                     let weight = self.ready(id, node.inputs[1], None, Ready::Winograd(way));
                     let inputs = vec![self.handle(node.inputs[0]), weight];
@@ -281,7 +288,7 @@ impl Lowering<'_> {
     /// One step that makes a node's value.
     fn step_with(&mut self, id: NodeId, kernel: Kernel, inputs: Vec<Handle>) {
         let output = self.new_handle(self.graph.node(id).shape());
-        let tile = works_on_tiles(self.graph, id) && !is_whole_batch(&self.graph.node(id).op);
+        let tile = works_on_tiles(self.graph, id) && !kernel.is_whole_batch();
         self.push(id, self.stages.runs(id), tile, kernel, inputs, output);
         self.lowered.handles[id.index()] = Some(output);
     }
@@ -314,10 +321,14 @@ impl Lowering<'_> {
         let mut inputs = self.inputs(first);
         let kernel = match &self.graph.node(first).op {
             Op::Conv2d(layer) => {
+                if let Some(way) = self.whole_batch.way(first) {
+                    let inputs = self.conv2d_inputs(id, first, Ready::AsIs, norm);
+                    return self.winograd_batch(id, first, Kernel::WinogradBatch { way, activation }, inputs);
+                }
                 let ready = self.conv2d_weight(first, layer, pooling.is_some());
                 inputs = self.conv2d_inputs(id, first, ready, norm);
                 let way = match ready {
-                    Ready::Packed(_) => None,
+                    Ready::AsIs | Ready::Packed(_) => None,
                     Ready::Winograd(way) => Some(way),
                 };
                 if let Some(pooling) = pooling {
@@ -364,6 +375,23 @@ impl Lowering<'_> {
         self.lowered.handles[id.index()] = Some(Handle { shape, ..output });
     }
 
+    /// A convolution of the whole batch, whose tiles transform their maps in the stage before it; it goes by the name of
+    /// `first`.
+    fn winograd_batch(&mut self, id: NodeId, first: NodeId, kernel: Kernel, mut inputs: Vec<Handle>) {
+        let Kernel::WinogradBatch { way, .. } = kernel else { unreachable!("it is one") };
+        inputs[0] = self.winograd_image(first, way, self.graph.node(first).shape(), inputs[0]);
+        self.step_with(id, kernel, inputs);
+        self.lowered.steps.last_mut().expect("it was just made").node = first;
+    }
+
+    /// A map transformed for work on the whole batch.
+    fn winograd_image(&mut self, reader: NodeId, way: Winograd, results: Shape, image: Handle) -> Handle {
+        let output = self.new_handle(way.transformed(results, way.inner));
+        let stage = self.stages.runs(reader) - 1;
+        self.push(reader, stage, true, Kernel::WinogradImage { way, results }, vec![image], output);
+        output
+    }
+
     /// How a convolution's weights are to be made ready.
     fn conv2d_weight(&self, id: NodeId, layer: &Conv2d, pools: bool) -> Ready {
         let node = self.graph.node(id);
@@ -405,7 +433,10 @@ impl Lowering<'_> {
     fn conv2d_weight_grad(&mut self, id: NodeId, layer: Conv2d) {
         let node = self.graph.node(id);
         let [image, output] = [0, 1].map(|input| self.graph.node(node.inputs[input]).shape());
-        let inputs = vec![self.again(node.inputs[0], id), self.handle(node.inputs[1])];
+        if let Some(way) = self.whole_batch.way(id) {
+            return self.winograd_batch_weight_grad(id, way);
+        }
+        let inputs = vec![self.again(node.inputs[0], id, self.stages.runs(id)), self.handle(node.inputs[1])];
         let winograd = match Way::new(&layer, image, output, &self.options) {
             Way::Images => {
                 let (tiles, total) = (Kernel::Conv2dWeightGrad { layer }, Kernel::SumSlots { mean: false });
@@ -419,6 +450,17 @@ impl Lowering<'_> {
         let partial = Shape::whole(&[len]).expect("blocks are hardly larger than weights");
         let tiles = Kernel::Conv2dWeightGradRows { layer, winograd };
         self.over_slots_with(id, tiles, Kernel::SumWeightSlots, partial, inputs);
+    }
+
+    fn winograd_batch_weight_grad(&mut self, id: NodeId, way: Winograd) {
+        let node = self.graph.node(id);
+        let (stage, results) = (self.stages.runs(id) - 1, self.graph.node(node.inputs[1]).shape());
+        let image = self.again(node.inputs[0], id, stage);
+        let images = self.winograd_image(id, way, results, image);
+        let gradients = self.new_handle(way.transformed(results, way.outputs));
+        self.push(id, stage, true, Kernel::WinogradGradient, vec![self.handle(node.inputs[1])], gradients);
+        let positions = way.positions(results);
+        self.step_with(id, Kernel::WinogradBatchWeightGrad { positions }, vec![images, gradients]);
     }
 
     /// The gradient that batch normalisation's backward steps read, and the activation whose slope they work out, with the
@@ -437,9 +479,9 @@ impl Lowering<'_> {
         }
     }
 
-    /// A node's value for `reader` in the backward pass: made again, if otherwise it alone would have to be kept so long.
-    fn again(&mut self, id: NodeId, reader: NodeId) -> Handle {
-        let stage = self.stages.runs(reader);
+    /// A node's value for `reader` in the backward pass, in this stage: made again, if otherwise it alone would have to be
+    /// kept so long.
+    fn again(&mut self, id: NodeId, reader: NodeId, stage: usize) -> Handle {
         if let Some(&again) = self.made_again.get(&(id, stage)) {
             return again;
         }
@@ -487,11 +529,16 @@ impl Lowering<'_> {
             step.stage = step.stage.min(stage);
             return made;
         }
-        let (kernel, len) = match ready {
-            Ready::Packed(pack) => (Kernel::Pack(pack), pack.groups * pack.group_len()),
-            Ready::Winograd(way) => (Kernel::WinogradWeights(way), way.packed_len()),
+        let packed = |len| Shape::whole(&[len]).expect("weights made ready are some times as large as weights");
+        let (kernel, shape, scale) = match (ready, scale) {
+            (Ready::AsIs, None) => return source,
+            (Ready::AsIs, Some(scale)) => {
+                let shape = per_output(scale.shape, source.shape);
+                (Kernel::Binary(Binary::Mul), source.shape, Some(Handle { shape, ..scale }))
+            }
+            (Ready::Packed(pack), scale) => (Kernel::Pack(pack), packed(pack.groups * pack.group_len()), scale),
+            (Ready::Winograd(way), scale) => (Kernel::WinogradWeights(way), packed(way.packed_len()), scale),
         };
-        let shape = Shape::whole(&[len]).expect("weights made ready are some times as large as weights");
         let made = self.new_handle(shape);
         let inputs = [source].into_iter().chain(scale).collect();
         self.ready.insert(key, (made, self.lowered.steps.len()));
@@ -538,6 +585,13 @@ impl Lowering<'_> {
         self.lowered.values.push(Value { memory, len });
         ValueId(self.lowered.values.len() - 1)
     }
+}
+
+/// The shape of a number per output channel, to be multiplied with weights of this shape.
+fn per_output(scale: Shape, weight: Shape) -> Shape {
+    let mut dims = [1; crate::MAX_RANK];
+    dims[0] = scale.dim(0);
+    Shape::whole(&dims[..weight.rank()]).expect("as many numbers as before")
 }
 
 fn matrix(shape: Shape) -> [usize; 2] {

@@ -5,7 +5,8 @@
 //! that are not alive at the same time share their place. Liveness is inclusive at both ends, so a step never writes where it
 //! reads.
 //!
-//! A tile goes through its steps in order whatever other tiles do, so its values live from step to step. Whole values and
+//! A tile goes through its steps in order whatever other tiles do, so its values live from step to step (and from wave to wave,
+//! where whole work goes over all tiles). Whole values and
 //! partial sums are everyone's: their time goes by waves, all of a stage's tile work being the last ([`Moment`]). So a
 //! partial sum lives through all tile work of its stage and up to the wave that adds up the slots. Without gradients, what
 //! depends on parameters alone lives always: the next run finds it there if the parameters are the same.
@@ -21,8 +22,8 @@ const SLOT_BUDGET: usize = 32 << 20;
 const MOST_SLOTS: usize = 64;
 
 pub(super) fn place(graph: &Graph, lowered: Lowered, options: Options) -> Plan {
-    let order = order(&lowered.steps);
     let waves = waves(&lowered);
+    let order = order(&lowered.steps, &waves);
     let constant = constant(graph, &lowered);
     let spans = spans(graph, &lowered, &order, &waves, &constant);
     let (places, lens) = places(&lowered, &spans);
@@ -62,13 +63,14 @@ pub(super) fn place(graph: &Graph, lowered: Lowered, options: Options) -> Plan {
     }
 }
 
-/// When a step runs: stage, whole work before tile work, then graph order. Distinct for each step.
-fn order(steps: &[LoweredStep]) -> Vec<usize> {
+/// When a step runs: stage, whole work by waves before tile work in graph order. Steps of a wave run at the same time.
+fn order(steps: &[LoweredStep], waves: &[usize]) -> Vec<usize> {
+    let time = |i: usize| (steps[i].stage, steps[i].tile, if steps[i].tile { i } else { waves[i] });
     let mut by_time: Vec<usize> = (0..steps.len()).collect();
-    by_time.sort_by_key(|&i| (steps[i].stage, steps[i].tile, i));
+    by_time.sort_by_key(|&i| time(i));
     let mut order = vec![0; steps.len()];
-    for (time, &step) in by_time.iter().enumerate() {
-        order[step] = time;
+    for pair in by_time.windows(2) {
+        order[pair[1]] = order[pair[0]] + usize::from(time(pair[0]) != time(pair[1]));
     }
     order
 }

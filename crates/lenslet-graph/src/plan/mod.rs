@@ -23,6 +23,7 @@ mod memory;
 mod moves;
 mod stages;
 mod weight_grad;
+mod whole_batch;
 mod winograd;
 
 use std::sync::Arc;
@@ -244,6 +245,30 @@ pub enum Kernel {
         /// What is done to each result.
         activation: Option<Map>,
     },
+    /// The tile's map cut into the tiles of a convolution in Winograd's way and transformed, `[place][position][channel]`,
+    /// and one vector more behind each place.
+    WinogradImage {
+        /// The convolution.
+        way: Winograd,
+        /// Sizes of its results.
+        results: Shape,
+    },
+    /// The same of a gradient that a [`Kernel::WinogradBatchWeightGrad`] reads: `[place][block of channels][position][image]
+    /// [channel in block]`, and one vector more.
+    WinogradGradient,
+    /// A convolution in Winograd's way, or its gradient by the image, of the whole batch: transformed maps of all tiles,
+    /// weight as it is, bias if there is one.
+    WinogradBatch {
+        /// The convolution.
+        way: Winograd,
+        /// What is done to each result.
+        activation: Option<Map>,
+    },
+    /// Its gradient by the weight, over the whole batch: transformed maps and transformed gradients of all tiles.
+    WinogradBatchWeightGrad {
+        /// Positions of tiles in a map.
+        positions: usize,
+    },
     /// Adds the tile's part of a convolution's gradient by the weight to the slot's sum: image, gradient.
     Conv2dWeightGrad {
         /// The convolution.
@@ -394,12 +419,18 @@ fn trains(graph: &Graph) -> bool {
 }
 
 impl Kernel {
+    /// Whether it is whole work that goes over all tiles: it may read and write what stages keep of them.
+    pub const fn is_whole_batch(&self) -> bool {
+        matches!(self, Kernel::LinearWeightGrad | Kernel::WinogradBatch { .. } | Kernel::WinogradBatchWeightGrad { .. })
+    }
+
     /// The map that is done in the same step, if there is one.
     pub const fn activation(&self) -> Option<Map> {
         match *self {
             Kernel::Conv2d { activation, .. }
             | Kernel::Conv2dMaxPool { activation, .. }
             | Kernel::Winograd { activation, .. }
+            | Kernel::WinogradBatch { activation, .. }
             | Kernel::Linear { activation }
             | Kernel::BatchNorm { activation, .. }
             | Kernel::BatchNormSums { activation, .. }

@@ -1,9 +1,11 @@
 //! When each node can run.
 //!
 //! A stage has whole work before tile work. A value is available from a stage on; a node runs in the first stage in which
-//! all its inputs are. A sum over the batch is begun by the tiles of one stage and complete in the next.
+//! all its inputs are. A sum over the batch is begun by the tiles of one stage and complete in the next; what is done for the
+//! whole batch at once is whole work of the stage behind its inputs'.
 
-use super::lower::{is_whole_batch, works_on_tiles};
+use super::lower::works_on_tiles;
+use super::whole_batch::WholeBatch;
 use crate::{Graph, NodeId};
 
 /// The stage in which each node's own work runs (for a sum over the batch: its tiles' part), and from which on its value
@@ -14,13 +16,13 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    pub(super) fn new(graph: &Graph) -> Self {
+    pub(super) fn new(graph: &Graph, whole_batch: &WholeBatch) -> Self {
         let mut stages = Self { runs: vec![0; graph.nodes.len()], available: vec![0; graph.nodes.len()] };
         for id in graph.ids() {
             let node = graph.node(id);
             let inputs = node.inputs.iter().map(|input| stages.available[input.index()]).max().unwrap_or(0);
             let on_tiles = works_on_tiles(graph, id);
-            let (runs, available) = if is_whole_batch(&node.op) {
+            let (runs, available) = if whole_batch.holds(graph, id) {
                 (inputs + 1, inputs + 1)
             } else if on_tiles && !node.shape().is_batched() {
                 (inputs, inputs + 1)

@@ -33,6 +33,13 @@ pub struct Winograd {
 /// Tiles that there are kernels for: results along an axis, and taps.
 const TILES: [[usize; 2]; 3] = [[4, 3], [3, 3], [2, 5]];
 
+/// The same for a whole batch at once.
+const TILES_OF_BATCH: [[usize; 2]; 1] = [[4, 3]];
+
+/// Output channels in a block there, and what both numbers of channels are multiples of.
+const BLOCK_OF_BATCH: usize = 16;
+const CHANNELS_OF_BATCH: usize = 64;
+
 /// The same where a tile is a window of max pooling.
 const TILES_OF_MAX_POOL: [[usize; 2]; 1] = [[2, 5]];
 
@@ -65,6 +72,14 @@ impl Winograd {
         let fit = Fit::new(layer, image, output, gradient)?;
         let (cost, way) = fit.cheapest(&TILES, CHANNEL_BLOCK, |way| way.cost(fit.y, images, TRANSFORM))?;
         (cost < fit.direct()).then_some(way)
+    }
+
+    /// The way for a whole batch at once, if its channels fill blocks and that takes fewer products than the direct way.
+    pub(super) fn for_whole_batch(layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Self> {
+        let fit = Fit::new(layer, image, output, gradient)?;
+        let (products, way) = fit.cheapest(&TILES_OF_BATCH, BLOCK_OF_BATCH, |way| way.products(fit.y))?;
+        let fills = [way.inner, way.outputs].iter().all(|channels| channels % CHANNELS_OF_BATCH == 0);
+        (fills && products * 4 / 3 < fit.direct()).then_some(way)
     }
 
     /// The same for an image, with max pooling by 2×2 behind it.
@@ -109,7 +124,7 @@ impl Winograd {
     }
 
     /// Tiles of one map.
-    fn positions(&self, y: Shape) -> usize {
+    pub fn positions(&self, y: Shape) -> usize {
         y.dim(1).div_ceil(self.tile) * y.dim(2).div_ceil(self.tile)
     }
 
@@ -117,6 +132,17 @@ impl Winograd {
     pub const fn places(&self) -> usize {
         let side = self.tile + self.kernel - 1;
         side * side
+    }
+
+    /// Multiply-adds for an image, without the transforms.
+    pub(super) fn products(&self, y: Shape) -> usize {
+        self.positions(y) * self.places() * self.inner * self.outputs
+    }
+
+    /// The shape of so many channels' transformed tiles of a map; behind each place there is one number more, so that a tile's
+    /// places do not all fall on the same few lines of the cache.
+    pub(super) fn transformed(&self, y: Shape, channels: usize) -> Shape {
+        Shape::batched(&[self.places(), self.positions(y) * channels + 1]).expect("some times as large as a map")
     }
 
     /// Numbers of the transformed weights: `[block of output channels][place][inner channel][channel in block]`.

@@ -2,7 +2,7 @@
 
 use lenslet_graph::Shape;
 use lenslet_graph::ops::conv2d::Conv2d;
-use lenslet_graph::plan::WEIGHT_BLOCK as BLOCK;
+use lenslet_graph::plan::{WEIGHT_BLOCK as BLOCK, Winograd as Way};
 
 /// Pixels of a tile of gradients along each axis.
 pub(super) const TILE: usize = 4;
@@ -62,6 +62,21 @@ impl Geometry {
         }
     }
 
+    /// For maps `x` from which results `y` are made for a whole batch: all of a tile at a time.
+    pub(crate) fn of_image(way: &Way, x: Shape, y: Shape, lanes: usize) -> Self {
+        let of_results = Self::of_gradient(y, lanes);
+        let chunk = Chunk { channels: way.inner, ..of_results.chunk };
+        Self { channels: way.inner, image: [x.dim(1), x.dim(2)], before: way.before, chunk, ..of_results }
+    }
+
+    /// For gradients `y` that a whole batch's weight gradient reads: all of a tile at a time.
+    pub(crate) fn of_gradient(y: Shape, lanes: usize) -> Self {
+        let output = [y.dim(1), y.dim(2)];
+        let tiles = output.map(|size| size.div_ceil(TILE));
+        let chunk = Chunk { positions: tiles[0] * tiles[1], outputs: y.dim(0), channels: 0 };
+        Self { channels: 0, outputs: y.dim(0), image: output, output, before: [0; 2], tiles, chunk, lanes }
+    }
+
     pub(super) fn positions(&self) -> usize {
         self.tiles[0] * self.tiles[1]
     }
@@ -71,12 +86,12 @@ impl Geometry {
         self.lens().into_iter().sum()
     }
 
-    /// Numbers of a chunk of `X`, of `D` and of `U`, for one place. A cache line more than they are, so that the same
+    /// Numbers of a chunk of `X`, of `D` and of `U`, for one place. A vector more than they are, so that the same
     /// number of all places does not fall on the same few lines of the cache.
     pub(super) fn place_lens(&self) -> [usize; 3] {
         let Chunk { positions, outputs, channels } = self.chunk;
         let [x, d] = [self.channels, outputs].map(|channels| positions * channels * self.lanes);
-        [x, d, channels * outputs].map(|len| len + 16)
+        [x, d, channels * outputs].map(|len| len + self.lanes)
     }
 
     /// Numbers of all `X`, of `D`, of all `U` that are under way, and of transformed gradients on their way to `D`.
@@ -84,7 +99,12 @@ impl Geometry {
         let [x, d, u] = self.place_lens().map(|len| PLACES * len);
         // U waits for the next chunk of positions.
         let kept_u = if self.position_chunks() == 1 { 1 } else { self.channels.div_ceil(self.chunk.channels) };
-        [self.kept_x() * x, d, kept_u * u, PLACES * (self.lanes + 1) * self.lanes]
+        [self.kept_x() * x, d, kept_u * u, self.turn_len()]
+    }
+
+    /// Numbers of transformed gradients on their way to `D`.
+    pub(crate) fn turn_len(&self) -> usize {
+        PLACES * (self.lanes + 1) * self.lanes
     }
 
     pub(super) fn position_chunks(&self) -> usize {
