@@ -98,13 +98,13 @@ impl Run<'_> {
                     winograd::conv2d_max_pool::Convolve { geometry, x, weight, bias, activation, y, winners, work };
                 self.isa.run(kernel);
             }
-            (Kernel::WinogradImage { .. }, Tables::WinogradTiles(geometry)) => {
-                self.isa.run(winograd::tiles::TransformImage { geometry, x: inputs[0].data, to: output });
+            (Kernel::WinogradImage { .. }, Tables::WinogradTiles(cut)) => {
+                self.isa.run(winograd::tiles::TransformImage { cut, x: inputs[0].data, to: output });
             }
-            (Kernel::WinogradGradient, Tables::WinogradTiles(geometry)) => {
+            (Kernel::WinogradGradient, Tables::WinogradTiles(cut)) => {
                 // SAFETY: the thread's own, until the step ends.
                 let work = unsafe { self.views.work(at.thread) };
-                self.isa.run(winograd::tiles::TransformGradient { geometry, dy: inputs[0].data, to: output, work });
+                self.isa.run(winograd::tiles::TransformGradient { cut, dy: inputs[0].data, to: output, work });
             }
             (Kernel::Conv2dWeightGrad { .. }, Tables::WeightGrad(geometry)) => {
                 let (x, dy) = (inputs[0].data, inputs[1].data);

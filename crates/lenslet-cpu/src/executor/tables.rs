@@ -17,7 +17,7 @@ pub(super) enum Tables {
     },
     WinogradMaxPool(winograd::conv2d_max_pool::Geometry),
     /// What a tile transforms for work on the whole batch.
-    WinogradTiles(winograd::weight_grad::Geometry),
+    WinogradTiles(winograd::tiles::Cut),
     WholeBatch(winograd::whole_batch::Geometry),
     WholeBatchWeightGrad(winograd::whole_batch_weight_grad::Geometry),
     /// In tiles of one image.
@@ -37,7 +37,7 @@ impl Tables {
             Tables::Correlate(geometry) => geometry.work_len() * lanes,
             Tables::Winograd { work_len, .. } => *work_len,
             Tables::WinogradMaxPool(geometry) => geometry.work_len() * lanes,
-            Tables::WinogradTiles(geometry) => geometry.turn_len(),
+            Tables::WinogradTiles(_) => winograd::tiles::turn_len(lanes),
             Tables::WholeBatch(geometry) => geometry.work_len(lanes),
             Tables::WholeBatchWeightGrad(_) => winograd::whole_batch_weight_grad::Geometry::work_len(),
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
@@ -77,11 +77,11 @@ impl Tables {
                 Tables::Winograd { work_len: geometry.work_len(lanes), geometry }
             }
             Kernel::WinogradImage { way, results } => {
-                let image = step.inputs[0].shape;
-                Tables::WinogradTiles(winograd::weight_grad::Geometry::of_image(way, image, *results, lanes))
+                Tables::WinogradTiles(winograd::tiles::Cut::new(step.inputs[0].shape, way.before, *results))
             }
             Kernel::WinogradGradient => {
-                Tables::WinogradTiles(winograd::weight_grad::Geometry::of_gradient(step.inputs[0].shape, lanes))
+                let gradient = step.inputs[0].shape;
+                Tables::WinogradTiles(winograd::tiles::Cut::new(gradient, [0; 2], gradient))
             }
             Kernel::WinogradBatch { way, .. } => Tables::WholeBatch(winograd::whole_batch::Geometry::new(*way, output)),
             Kernel::WinogradBatchWeightGrad { positions } => {

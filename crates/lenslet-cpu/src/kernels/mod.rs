@@ -79,7 +79,7 @@ pub(crate) struct AllTiles<'a> {
     /// Numbers from a tile's stretch to the next one's.
     pub(crate) step: usize,
     /// Numbers of a stretch.
-    len: usize,
+    pub(crate) len: usize,
     pub(crate) tiles: usize,
     life: PhantomData<&'a [f32]>,
 }

@@ -12,8 +12,7 @@
 //!         y = activation(bias + Aᵀ m A)               each output channel and position, cropped at the map's edge
 //! ```
 //!
-//! A register tile is 8 output channels by up to 3 positions (4 by 2 with 16 registers); each block's weights are read
-//! once, in order, so that they may come from memory. `v` and `m` of a block stay in the cache for up to 64 channels and
+//! Each block's weights are read once, in order, so that they may come from memory. `v` and `m` of a block stay in the cache for up to 64 channels and
 //! are read in order for more. Large maps come from memory and go there, a few vectors from each of many far places, which
 //! no processor foresees: what the next transforms will touch is fetched a little at a time between the products (measured:
 //! a fifth of the time for 64 channels at 32×32).
@@ -21,6 +20,7 @@
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::plan::{CHANNEL_BLOCK as BLOCK, Winograd as Way};
 
+use super::column_products::products;
 pub(crate) use super::maps::Geometry;
 use super::maps::{Patch, Places, Results, fetch_x, fetch_y};
 use super::transform::{Winograd, gather_to, spread_to};
@@ -107,9 +107,12 @@ impl Convolve<'_> {
                     let from = (block * N * N + place) * rows;
                     fetch_x::<S, N>(simd, g, self.x, first + count, from..from + rows);
                     fetch_y::<S, M>(simd, g, self.y, first..first + count, block, place);
-                    let v = &v[place * place_len(inner) * S::N..][..inner * count * S::N];
+                    let mut columns = [&[][..]; POSITIONS];
+                    for (t, column) in columns[..count].iter_mut().enumerate() {
+                        *column = &v[(place * place_len(inner) + t) * S::N..];
+                    }
                     let m = &mut m[place * place_len(BLOCK) * S::N..][..BLOCK * count * S::N];
-                    products(simd, weight, v, m, count);
+                    products(simd, weight, BLOCK, &columns[..count], count * S::N, m);
                 }
                 for (o, y) in self.y.chunks_exact_mut(y_len).skip(block * BLOCK).take(BLOCK).enumerate() {
                     let bias = simd.splat(if self.bias.is_empty() { 0.0 } else { self.bias[block * BLOCK + o] });
@@ -125,67 +128,4 @@ impl Convolve<'_> {
             map::in_place(simd, map, self.y);
         }
     }
-}
-
-/// `m[o][t] = Σ weight[c][o]·v[c][t]` for a block of output channels and all positions, in register tiles.
-#[inline(always)]
-fn products<S: Lanes>(simd: S, weight: &[f32], v: &[f32], m: &mut [f32], positions: usize) {
-    let mut t = 0;
-    while t < positions {
-        t += match positions - t {
-            3 if S::REGISTERS >= 32 => register_tile::<S, 8, 3>(simd, weight, 0, v, m, t, positions),
-            2.. if S::REGISTERS >= 32 => register_tile::<S, 8, 2>(simd, weight, 0, v, m, t, positions),
-            // Four are two and two.
-            3 | 5.. if S::PAIRS => {
-                register_tile::<S, 4, 3>(simd, weight, 0, v, m, t, positions);
-                register_tile::<S, 4, 3>(simd, weight, 4, v, m, t, positions)
-            }
-            2.. => {
-                register_tile::<S, 4, 2>(simd, weight, 0, v, m, t, positions);
-                register_tile::<S, 4, 2>(simd, weight, 4, v, m, t, positions)
-            }
-            _ => register_tile::<S, 8, 1>(simd, weight, 0, v, m, t, positions),
-        }
-    }
-}
-
-/// `O` output channels of the block, from `o`, at `P` positions, from `t`. Returns `P`.
-#[inline(always)]
-fn register_tile<S: Lanes, const O: usize, const P: usize>(
-    simd: S,
-    weight: &[f32],
-    o: usize,
-    v: &[f32],
-    m: &mut [f32],
-    t: usize,
-    positions: usize,
-) -> usize {
-    let inner = weight.len() / BLOCK;
-    assert!(o + O <= BLOCK && t + P <= positions);
-    assert!(v.len() >= inner * positions * S::N && m.len() >= BLOCK * positions * S::N);
-    let mut sums = [[simd.splat(0.0); P]; O];
-    // SAFETY: the asserts: a block of weights and a vector per position for each inner channel, and one for each output.
-    unsafe {
-        let (mut weight, mut v) = (weight.as_ptr().add(o), v.as_ptr().add(t * S::N));
-        for _ in 0..inner {
-            let mut tiles = [simd.splat(0.0); P];
-            for (p, tile) in tiles.iter_mut().enumerate() {
-                *tile = simd.load_from(v.add(p * S::N));
-            }
-            for (o, sums) in sums.iter_mut().enumerate() {
-                let weight = simd.splat(*weight.add(o));
-                for (sum, &tile) in sums.iter_mut().zip(&tiles) {
-                    *sum = simd.mul_add(weight, tile, *sum);
-                }
-            }
-            weight = weight.wrapping_add(BLOCK);
-            v = v.wrapping_add(positions * S::N);
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            for (p, &sum) in sums.iter().enumerate() {
-                simd.store_to(sum, m.as_mut_ptr().add(((o + i) * positions + t + p) * S::N));
-            }
-        }
-    }
-    P
 }

@@ -5,6 +5,7 @@
 //! [`whole_batch`] goes over all images at once, whose maps were transformed as [`tiles`]. Which layers are done this way is
 //! the plan's choice ([`lenslet_graph::plan::Winograd`]).
 
+mod column_products;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_max_pool;
 #[cfg(test)]

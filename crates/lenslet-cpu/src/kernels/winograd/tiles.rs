@@ -3,11 +3,19 @@
 //! A number of a transformed tile goes to another place than its neighbours, each some kilobytes from the next. Where all of a
 //! tile of images is transformed at once, that is far from the cache, so places are fetched before they are written.
 
+use lenslet_graph::Shape;
 use lenslet_graph::plan::WEIGHT_BLOCK as BLOCK;
 
 use super::transform::{Winograd, spread};
-use super::weight_grad_geometry::{Geometry, KERNEL, PLACES, SIDE, TILE};
 use crate::simd::{Kernel, Lanes, MAX_LANES};
+
+/// Pixels of a tile of gradients along each axis.
+pub(super) const TILE: usize = 4;
+/// Taps of the kernel along each axis.
+pub(super) const KERNEL: usize = 3;
+/// Pixels of a tile of the image along each axis.
+pub(super) const SIDE: usize = TILE + KERNEL - 1;
+pub(super) const PLACES: usize = SIDE * SIDE;
 
 /// Numbers of a page of memory: the processor itself looks ahead within one, but not from one map to the next.
 const PAGE: usize = 1024;
@@ -15,9 +23,50 @@ const PAGE: usize = 1024;
 /// Channels from the one that is written to the one whose places are fetched.
 const AHEAD: usize = 4;
 
+/// A map, or its gradient, that is cut into tiles.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    pub(super) channels: usize,
+    /// Rows and columns.
+    size: [usize; 2],
+    /// Rows and columns of padding before them, where the first tiles begin.
+    before: [usize; 2],
+    /// Tiles along each axis.
+    tiles: [usize; 2],
+}
+
+impl Cut {
+    /// For tiles of `results`; a gradient is cut as the result that it is of, without padding.
+    pub(crate) fn new(map: Shape, before: [usize; 2], results: Shape) -> Self {
+        let tiles = [1, 2].map(|axis| results.dim(axis).div_ceil(TILE));
+        Self { channels: map.dim(0), size: [map.dim(1), map.dim(2)], before, tiles }
+    }
+
+    pub(super) fn positions(&self) -> usize {
+        self.tiles[0] * self.tiles[1]
+    }
+
+    /// The tile at a position: row and column of its first pixel, negative in padding.
+    fn corner(&self, position: usize) -> [isize; 2] {
+        let cell = [position / self.tiles[1] * TILE, position % self.tiles[1] * TILE];
+        [0, 1].map(|axis| cell[axis] as isize - self.before[axis] as isize)
+    }
+}
+
+/// Numbers that transformed gradients take on their way to `D`.
+pub(crate) const fn turn_len(lanes: usize) -> usize {
+    PLACES * turn_step(lanes)
+}
+
+/// Numbers from place to place there: a vector for each of so many outputs, and one that is not used, so that the same number
+/// of all places does not fall on the same few lines of the cache.
+const fn turn_step(lanes: usize) -> usize {
+    (lanes + 1) * lanes
+}
+
 /// All of a tile's map, transformed for work on the whole batch: `[place][position][channel]`, a vector each.
 pub(crate) struct TransformImage<'a> {
-    pub(crate) geometry: &'a Geometry,
+    pub(crate) cut: &'a Cut,
     pub(crate) x: &'a [f32],
     pub(crate) to: &'a mut [f32],
 }
@@ -27,16 +76,16 @@ impl Kernel for TransformImage<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        transform_images::<S, true>(simd, self.geometry, self.x, [0, self.geometry.positions()], self.to);
+        transform_images::<S, true>(simd, self.cut, self.x, [0, self.cut.positions()], self.to);
     }
 }
 
 /// All of a tile's gradient, transformed for work on the whole batch: `[place][block][position][image][channel in block]`.
 pub(crate) struct TransformGradient<'a> {
-    pub(crate) geometry: &'a Geometry,
+    pub(crate) cut: &'a Cut,
     pub(crate) dy: &'a [f32],
     pub(crate) to: &'a mut [f32],
-    /// [`Geometry::turn_len`] numbers.
+    /// [`turn_len`] numbers.
     pub(crate) work: &'a mut [f32],
 }
 
@@ -45,8 +94,8 @@ impl Kernel for TransformGradient<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let g = self.geometry;
-        transform_gradients(simd, g, self.dy, [0, g.outputs], [0, g.positions()], self.to, self.work);
+        let Self { cut, dy, to, work } = self;
+        transform_gradients(simd, cut, dy, [0, cut.channels], [0, cut.positions()], to, work);
     }
 }
 
@@ -95,29 +144,28 @@ fn fetch_tile<S: Lanes>(simd: S, map: *const f32, width: usize, rows: usize, cor
     }
 }
 
-/// `X` of some positions, all channels; to places that are `FAR` from the cache.
+/// `X` of some positions, all channels; to places, the same part of `to` each, that are `FAR` from the cache.
 #[inline(always)]
 pub(super) fn transform_images<S: Lanes, const FAR: bool>(
     simd: S,
-    g: &Geometry,
+    cut: &Cut,
     x: &[f32],
     positions: [usize; 2],
     to: &mut [f32],
 ) {
-    let plane = g.image[0] * g.image[1] * S::N;
-    let [place_len, ..] = g.place_lens();
-    assert!(to.len() >= PLACES * place_len && positions[1] - positions[0] <= g.chunk.positions);
+    let plane = cut.size[0] * cut.size[1] * S::N;
+    let place_len = to.len() / PLACES;
+    assert!(place_len >= (positions[1] - positions[0]) * cut.channels * S::N);
     // Position by position within a channel: neighbours, as a rule, that share pixels.
-    for channel in 0..g.channels {
+    for channel in 0..cut.channels {
         for (t, position) in (positions[0]..positions[1]).enumerate() {
-            let cell = g.cell(position);
-            let corner = [0, 1].map(|axis| cell[axis] as isize - g.before[axis] as isize);
-            let tile = load_tile::<S, SIDE>(simd, &x[channel * plane..][..plane], g.image, corner);
+            let corner = cut.corner(position);
+            let tile = load_tile::<S, SIDE>(simd, &x[channel * plane..][..plane], cut.size, corner);
             if plane >= PAGE {
-                fetch_tile(simd, x.as_ptr().wrapping_add((channel + 1) * plane), g.image[1], SIDE, corner);
+                fetch_tile(simd, x.as_ptr().wrapping_add((channel + 1) * plane), cut.size[1], SIDE, corner);
             }
             let tile = spread(simd, &Winograd::<SIDE, TILE, KERNEL>::IMAGE, &tile);
-            let at = (t * g.channels + channel) * S::N;
+            let at = (t * cut.channels + channel) * S::N;
             for (place, &value) in tile.as_flattened().iter().enumerate() {
                 // SAFETY: a place has `positions × channels` vectors, and there are PLACES of them.
                 unsafe { simd.store_to(value, to.as_mut_ptr().add(place * place_len + at)) };
@@ -129,49 +177,48 @@ pub(super) fn transform_images<S: Lanes, const FAR: bool>(
     }
 }
 
-/// `D` of some positions and outputs; outputs that the last block lacks are 0.
+/// `D` of some positions and outputs, to places that are the same part of `to` each; outputs that the last block lacks are 0.
 #[inline(always)]
 pub(super) fn transform_gradients<S: Lanes>(
     simd: S,
-    g: &Geometry,
+    cut: &Cut,
     all_dy: &[f32],
     outputs: [usize; 2],
     positions: [usize; 2],
     to: &mut [f32],
     turn: &mut [f32],
 ) {
-    let plane = g.output[0] * g.output[1] * S::N;
+    let plane = cut.size[0] * cut.size[1] * S::N;
     let count = positions[1] - positions[0];
-    let [_, place_len, _] = g.place_lens();
-    // A vector for each of N outputs, and one that is not used, for the reason of `place_lens`.
-    let turn_len = (S::N + 1) * S::N;
-    assert!(to.len() >= PLACES * place_len && turn.len() >= PLACES * turn_len && count <= g.chunk.positions);
-    assert!(outputs[1] - outputs[0] <= g.chunk.outputs);
+    let (place_len, turn_step) = (to.len() / PLACES, turn_step(S::N));
+    let blocks = (outputs[1] - outputs[0]).div_ceil(BLOCK);
+    assert!(place_len >= blocks * count * S::N * BLOCK && turn.len() >= PLACES * turn_step);
     for first in (outputs[0]..outputs[1].next_multiple_of(BLOCK)).step_by(S::N) {
         let (block, part) = ((first - outputs[0]) / BLOCK, (first - outputs[0]) % BLOCK);
         for (t, position) in (positions[0]..positions[1]).enumerate() {
-            let corner = g.cell(position).map(|i| i as isize);
+            let corner = cut.corner(position);
             for lane in 0..S::N {
                 let mut tile = [[simd.splat(0.0); SIDE]; SIDE];
                 if first + lane < outputs[1] {
                     let dy = &all_dy[(first + lane) * plane..][..plane];
-                    let dy = load_tile::<S, TILE>(simd, dy, g.output, corner);
+                    let dy = load_tile::<S, TILE>(simd, dy, cut.size, corner);
                     tile = spread(simd, &Winograd::<SIDE, TILE, KERNEL>::RESULT, &dy);
                     if plane >= PAGE {
                         let later = all_dy.as_ptr().wrapping_add((first + lane + 2) * plane);
-                        fetch_tile(simd, later, g.output[1], TILE, corner);
+                        fetch_tile(simd, later, cut.size[1], TILE, corner);
                     }
                 }
                 for (place, &value) in tile.as_flattened().iter().enumerate() {
                     // SAFETY: PLACES times N vectors and one more.
-                    unsafe { simd.store_to(value, turn.as_mut_ptr().add(place * turn_len + lane * S::N)) };
+                    unsafe { simd.store_to(value, turn.as_mut_ptr().add(place * turn_step + lane * S::N)) };
                 }
             }
             let at = (block * count + t) * S::N * BLOCK + part;
             for place in 0..PLACES {
                 // SAFETY: N vectors of one place; N rows of a block of outputs at a position, within the chunk's.
                 unsafe {
-                    let (from, to) = (turn.as_ptr().add(place * turn_len), to.as_mut_ptr().add(place * place_len + at));
+                    let (from, to) =
+                        (turn.as_ptr().add(place * turn_step), to.as_mut_ptr().add(place * place_len + at));
                     simd.transpose(from, S::N, to, BLOCK);
                 }
             }

@@ -29,7 +29,6 @@ pub(crate) fn spread<S: Lanes, const R: usize, const C: usize>(
 }
 
 /// `matrixᵀ · x · matrix`.
-#[allow(dead_code)] // The last step of the gradient by the kernel.
 #[inline(always)]
 pub(crate) fn gather<S: Lanes, const R: usize, const C: usize>(
     simd: S,

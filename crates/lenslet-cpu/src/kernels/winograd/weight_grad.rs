@@ -20,10 +20,9 @@
 
 use lenslet_graph::plan::WEIGHT_BLOCK as BLOCK;
 
-use super::tiles::{transform_gradients, transform_images};
+use super::tiles::{KERNEL, PLACES, SIDE, TILE, transform_gradients, transform_images};
 use super::transform::{Winograd, gather};
 pub(crate) use super::weight_grad_geometry::Geometry;
-use super::weight_grad_geometry::{KERNEL, PLACES, SIDE, TILE};
 use crate::kernels::weight_tile::{Meetings, add_products};
 use crate::simd::{Kernel, Lanes, MAX_LANES};
 
@@ -52,20 +51,20 @@ impl Kernel for WeightGrad<'_> {
         let (all_u, rest) = rest.split_at_mut(u_len);
         let turn = &mut rest[..turn_len];
         let [x_len, _, u_len] = g.place_lens().map(|len| PLACES * len);
-        for output in (0..g.outputs).step_by(g.chunk.outputs) {
-            let outputs = [output, g.outputs.min(output + g.chunk.outputs)];
+        for output in (0..g.gradient.channels).step_by(g.chunk.outputs) {
+            let outputs = [output, g.gradient.channels.min(output + g.chunk.outputs)];
             for (chunk, position) in (0..g.positions()).step_by(g.chunk.positions).enumerate() {
                 let positions = [position, g.positions().min(position + g.chunk.positions)];
                 let kept = g.kept_x() == g.position_chunks();
                 let x = &mut all_x[if kept { chunk * x_len } else { 0 }..][..x_len];
                 if output == 0 || !kept {
-                    transform_images::<S, false>(simd, g, self.x, positions, x);
+                    transform_images::<S, false>(simd, &g.image, self.x, positions, x);
                 }
-                transform_gradients(simd, g, self.dy, outputs, positions, d, turn);
+                transform_gradients(simd, &g.gradient, self.dy, outputs, positions, d, turn);
                 let (first, last) = (position == 0, positions[1] == g.positions());
-                for (number, channel) in (0..g.channels).step_by(g.chunk.channels).enumerate() {
+                for (number, channel) in (0..g.image.channels).step_by(g.chunk.channels).enumerate() {
                     let u = &mut all_u[if first && last { 0 } else { number * u_len }..][..u_len];
-                    let channels = [channel, g.channels.min(channel + g.chunk.channels)];
+                    let channels = [channel, g.image.channels.min(channel + g.chunk.channels)];
                     multiply(simd, g, [outputs, channels, positions], [x, d], u, first);
                     if last {
                         transform_back(simd, g, outputs, channels, u, self.dw);
@@ -88,11 +87,11 @@ fn multiply<S: Lanes>(
 ) {
     let [x_len, d_len, u_len] = g.place_lens();
     let count = positions[1] - positions[0];
-    let meetings = Meetings { runs: &[[0, 0]], pixels: count, x_step: g.channels * S::N };
+    let meetings = Meetings { runs: &[[0, 0]], pixels: count, x_step: g.image.channels * S::N };
     let blocks = (outputs[1] - outputs[0]).div_ceil(BLOCK);
     assert!(x.len() >= PLACES * x_len && d.len() >= PLACES * d_len && u.len() >= PLACES * u_len);
     assert!(count <= g.chunk.positions && blocks * BLOCK <= g.chunk.outputs);
-    assert!(channels[1] <= g.channels && channels[1] - channels[0] <= g.chunk.channels);
+    assert!(channels[1] <= g.image.channels && channels[1] - channels[0] <= g.chunk.channels);
     for place in 0..PLACES {
         for block in 0..blocks {
             let channels = channels[0]..channels[1];
@@ -122,7 +121,7 @@ fn transform_back<S: Lanes>(
     let count = channels[1] - channels[0];
     let blocks = outputs[0] / BLOCK..outputs[1].div_ceil(BLOCK);
     assert!(u.len() >= PLACES * place_len && blocks.len() * count * BLOCK <= place_len);
-    assert!(dw.len() >= blocks.end * BLOCK * KERNEL * KERNEL * g.channels && channels[1] <= g.channels);
+    assert!(dw.len() >= blocks.end * BLOCK * KERNEL * KERNEL * g.image.channels && channels[1] <= g.image.channels);
     for block in blocks.clone() {
         for c in 0..count {
             for part in (0..BLOCK).step_by(S::N) {
@@ -134,7 +133,7 @@ fn transform_back<S: Lanes>(
                 }
                 let taps = gather(simd, &Winograd::<SIDE, TILE, KERNEL>::KERNEL, &tile);
                 for (tap, &value) in taps.as_flattened().iter().enumerate() {
-                    let row = (block * KERNEL * KERNEL + tap) * g.channels + channels[0] + c;
+                    let row = (block * KERNEL * KERNEL + tap) * g.image.channels + channels[0] + c;
                     // SAFETY: the asserts: `dw` has a row for each block, tap and channel.
                     unsafe {
                         let to = dw.as_mut_ptr().add(row * BLOCK + part);

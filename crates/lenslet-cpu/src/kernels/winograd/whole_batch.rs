@@ -18,6 +18,7 @@ use lenslet_graph::Shape;
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::plan::{WEIGHT_BLOCK as PART, Winograd as Way};
 
+use super::column_products::products;
 use super::maps::{Places, Results};
 use super::transform::{Winograd, gather_to};
 use super::weights;
@@ -128,16 +129,17 @@ impl Convolve<'_> {
     fn multiply<S: Lanes>(&self, simd: S, weights: &[f32], columns: Range<usize>, m: &mut [f32]) {
         let g = self.geometry;
         let Way { inner, block, .. } = g.way;
+        let v_len = self.v.len / g.way.places();
         let mut starts = [&[][..]; COLUMNS];
         for (start, column) in starts.iter_mut().zip(columns.clone()) {
             let [tile, position] = g.tile_and_position(column);
             *start = &self.v.tile(tile)[position * inner * S::N..];
         }
         for (place, m) in m.chunks_exact_mut(M_LEN * S::N).take(g.way.places()).enumerate() {
-            let v = starts.map(|v| v.get(place * (g.positions * inner + 1) * S::N..).unwrap_or(&[]));
+            let v = starts.map(|v| v.get(place * v_len..).unwrap_or(&[]));
             for (i, m) in m.chunks_exact_mut(block * columns.len() * S::N).take(PART / block).enumerate() {
                 let weight = &weights[(i * g.way.places() + place) * g.place_len()..][..inner * block];
-                products(simd, weight, block, &v[..columns.len()], m);
+                products(simd, weight, block, &v[..columns.len()], S::N, m);
             }
         }
     }
@@ -160,80 +162,6 @@ impl Convolve<'_> {
                 let y = &mut self.y.tile(tile)[o * plane..][..plane];
                 let mut y = Results { y, width: g.y[1], cell: g.cell(position), bias, activation };
                 gather_to(simd, &Winograd::<N, M, R>::RESULT, &m, &mut y);
-            }
-        }
-    }
-}
-
-/// `m[o][column] = Σ weight[c][o]·v[column][c]` for a block of output channels, in register tiles.
-#[inline(always)]
-fn products<S: Lanes>(simd: S, weight: &[f32], block: usize, v: &[&[f32]], m: &mut [f32]) {
-    let mut first = 0;
-    while first < v.len() {
-        let rest = &v[first..];
-        let count = match rest.len() {
-            // Four are two and two.
-            3 | 5.. if S::REGISTERS >= 32 || S::PAIRS => 3,
-            1 => 1,
-            _ => 2,
-        };
-        let step = v.len() * S::N;
-        for o in (0..block).step_by(8) {
-            let (weight, m) = (&weight[o..], &mut m[o * step + first * S::N..]);
-            match (count, S::REGISTERS >= 32) {
-                (3, true) => register_tile::<S, 8, 3>(simd, weight, block, rest, m, step),
-                (2, true) => register_tile::<S, 8, 2>(simd, weight, block, rest, m, step),
-                (1, _) => register_tile::<S, 8, 1>(simd, weight, block, rest, m, step),
-                (3, false) => {
-                    register_tile::<S, 4, 3>(simd, weight, block, rest, m, step);
-                    register_tile::<S, 4, 3>(simd, &weight[4..], block, rest, &mut m[4 * step..], step);
-                }
-                _ => {
-                    register_tile::<S, 4, 2>(simd, weight, block, rest, m, step);
-                    register_tile::<S, 4, 2>(simd, &weight[4..], block, rest, &mut m[4 * step..], step);
-                }
-            }
-        }
-        first += count;
-    }
-}
-
-/// `O` output channels, `block` numbers from one inner channel's weights to the next one's, by `P` columns; `step` numbers from
-/// one output channel's sums to the next one's.
-#[inline(always)]
-fn register_tile<S: Lanes, const O: usize, const P: usize>(
-    simd: S,
-    weight: &[f32],
-    block: usize,
-    v: &[&[f32]],
-    m: &mut [f32],
-    step: usize,
-) {
-    let inner = weight.len().div_ceil(block);
-    assert!(weight.len() >= (inner - 1) * block + O && m.len() >= (O - 1) * step + P * S::N);
-    let mut columns = [std::ptr::null(); P];
-    for (column, v) in columns.iter_mut().zip(v) {
-        assert!(v.len() >= inner * S::N);
-        *column = v.as_ptr();
-    }
-    let mut sums = [[simd.splat(0.0); P]; O];
-    // SAFETY: the asserts: `O` weights and a vector of each column for each inner channel, `P` sums for each output channel.
-    unsafe {
-        for c in 0..inner {
-            let mut tiles = [simd.splat(0.0); P];
-            for (tile, column) in tiles.iter_mut().zip(&columns) {
-                *tile = simd.load_from(column.add(c * S::N));
-            }
-            for (o, sums) in sums.iter_mut().enumerate() {
-                let weight = simd.splat(*weight.as_ptr().add(c * block + o));
-                for (sum, &tile) in sums.iter_mut().zip(&tiles) {
-                    *sum = simd.mul_add(weight, tile, *sum);
-                }
-            }
-        }
-        for (o, sums) in sums.iter().enumerate() {
-            for (p, &sum) in sums.iter().enumerate() {
-                simd.store_to(sum, m.as_mut_ptr().add(o * step + p * S::N));
             }
         }
     }

@@ -7,7 +7,7 @@ use lenslet_graph::plan::{WEIGHT_BLOCK, Winograd as Way};
 use proptest::prelude::*;
 
 use super::conv2d_tests::Case;
-use super::{tiles, weight_grad, whole_batch, whole_batch_weight_grad};
+use super::{tiles, whole_batch, whole_batch_weight_grad};
 use crate::kernels::testing::{Check, Random, shape};
 use crate::kernels::{AllTiles, AllTilesMut};
 use crate::simd::Isa;
@@ -47,11 +47,11 @@ impl Memory {
 
 /// All tiles' maps, which are input number `input`, transformed.
 fn transformed(isa: Isa, way: &Way, [x, y]: [Shape; 2], inputs: &[Vec<Vec<f32>>], input: usize) -> Memory {
-    let geometry = &weight_grad::Geometry::of_image(way, x, y, isa.lanes());
+    let cut = &tiles::Cut::new(x, way.before, y);
     let len = way.places() * (way.positions(y) * way.inner + 1);
     let mut memory = Memory::new(len * isa.lanes(), inputs.len());
     for (tile, inputs) in inputs.iter().enumerate() {
-        isa.run(tiles::TransformImage { geometry, x: &inputs[input], to: memory.tile(tile) });
+        isa.run(tiles::TransformImage { cut, x: &inputs[input], to: memory.tile(tile) });
     }
     memory
 }
@@ -102,12 +102,12 @@ fn check(case: Case, bias: bool, batch: usize, seed: u64) {
     by_weight.all_tiles(|isa, inputs, outputs| {
         let lanes = isa.lanes();
         let x = transformed(isa, &way, [image, output], inputs, 0);
-        let geometry = &weight_grad::Geometry::of_gradient(output, lanes);
+        let cut = &tiles::Cut::new(output, [0; 2], output);
         let positions = way.positions(output);
         let mut d = Memory::new(way.places() * (positions * way.outputs + 1) * lanes, inputs.len());
-        let mut work = vec![f32::NAN; geometry.turn_len().max(whole_batch_weight_grad::Geometry::work_len())];
+        let mut work = vec![f32::NAN; tiles::turn_len(lanes).max(whole_batch_weight_grad::Geometry::work_len())];
         for (tile, inputs) in inputs.iter().enumerate() {
-            isa.run(tiles::TransformGradient { geometry, dy: &inputs[1], to: d.tile(tile), work: &mut work });
+            isa.run(tiles::TransformGradient { cut, dy: &inputs[1], to: d.tile(tile), work: &mut work });
         }
         let geometry = &whole_batch_weight_grad::Geometry::new(layer.weight_shape(image.dim(0)), positions);
         for (part, dw) in outputs[0].chunks_exact_mut(geometry.part_len()).enumerate() {

@@ -14,8 +14,8 @@ use std::ops::Range;
 use lenslet_graph::Shape;
 use lenslet_graph::plan::WEIGHT_BLOCK as PART;
 
+use super::tiles::{KERNEL, PLACES, SIDE, TILE};
 use super::transform::{Winograd, gather};
-use super::weight_grad_geometry::{KERNEL, PLACES, SIDE, TILE};
 use crate::kernels::AllTiles;
 use crate::kernels::weight_tile::{Meetings, add_products};
 use crate::simd::{Kernel, Lanes, MAX_LANES};
@@ -94,8 +94,8 @@ impl WeightGrad<'_> {
     #[inline(always)]
     fn multiply<S: Lanes>(&mut self, simd: S, first: usize) {
         let &Geometry { channels, outputs, positions } = self.geometry;
-        let [x_len, d_len] = self.place_lens::<S>();
-        assert!(self.x.tile(0).len() >= PLACES * x_len && self.d.tile(0).len() >= PLACES * d_len);
+        let [x_len, d_len] = self.place_lens();
+        assert!(x_len >= positions * channels * S::N && d_len >= positions * outputs * S::N);
         assert!(self.work.len() >= PLACES * U_LEN && first + CHUNK <= channels);
         assert!(self.part < outputs / PART && self.d.tiles == self.x.tiles);
         let (group, tiles) = ((POSITIONS / positions).max(1), self.x.tiles);
@@ -125,15 +125,14 @@ impl WeightGrad<'_> {
 
     /// Numbers from one place to the next, of `X` and of `D`.
     #[inline(always)]
-    fn place_lens<S: Lanes>(&self) -> [usize; 2] {
-        let &Geometry { channels, outputs, positions } = self.geometry;
-        [channels, outputs].map(|channels| (positions * channels + 1) * S::N)
+    fn place_lens(&self) -> [usize; 2] {
+        [self.x.len, self.d.len].map(|len| len / PLACES)
     }
 
     /// Where a tile's factors stand: of `X` from channel `first` on, of `D` the part's.
     #[inline(always)]
     fn factors<S: Lanes>(&self, first: usize, place: usize, tile: usize) -> [*const f32; 2] {
-        let [x_len, d_len] = self.place_lens::<S>();
+        let [x_len, d_len] = self.place_lens();
         let x = self.x.tile(tile).as_ptr().wrapping_add(place * x_len + first * S::N);
         let d = self.d.tile(tile).as_ptr().wrapping_add(place * d_len);
         [x, d.wrapping_add(self.part * self.geometry.positions * S::N * PART)]
