@@ -6,21 +6,24 @@
 
 mod calls;
 mod one_image;
+mod outputs;
 mod run;
 mod tables;
 mod whole;
 
-use std::collections::HashMap;
+use std::ops::RangeFrom;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lenslet_graph::plan::{Kernel, Operand, Options, Place, Plan, Step, WEIGHT_BLOCK, check};
+use lenslet_graph::plan::{Kernel, Operand, Options, Place, Plan, Step, WEIGHT_BLOCK, check, few_images};
 use lenslet_graph::{Graph, Role};
 
 use crate::kernels::{linear_weight_grad, pack, winograd};
 use crate::memory::{self, Memory};
+use crate::shares;
 use crate::simd::Isa;
 use crate::tiles::Pool;
+use outputs::Outputs;
 use run::Run;
 use tables::Tables;
 
@@ -51,9 +54,10 @@ pub struct Executor {
     memory: Memory,
     stages: Vec<Stage>,
     threads: usize,
-    timed: bool,
-    /// The plan's outputs, to be found at once.
-    outputs: HashMap<Role, Operand>,
+    /// Nanoseconds that each thread has spent on each task, if the executor is timed; a block per thread, since a line of the
+    /// cache that two cores write to would take longer than a short task.
+    spent: Option<Vec<Vec<AtomicU64>>>,
+    outputs: Outputs,
     /// The parameters whose packed weights are in memory, and what else depends on them alone.
     prepared: Option<Version>,
     /// Rows of images on their way into lanes, a block per thread.
@@ -70,8 +74,9 @@ struct Stage {
 
 struct Wave {
     tasks: Vec<Task>,
-    /// `(task, part)`: what threads share. First all that depends on parameters alone; gradients last, in their parameters'
-    /// order, so that who changes the parameters by equal shares finds most of a share's gradients in the same core's cache.
+    /// `(task, part)`: what threads share. First all that depends on parameters alone; then all first halves, so that work on
+    /// weights, on their gradients and on their change gives the same half to the same core; gradients in their parameters'
+    /// order.
     units: Vec<(usize, usize)>,
     /// How many of them those are.
     constant: usize,
@@ -82,8 +87,8 @@ struct Wave {
 struct Task {
     step: Step,
     tables: Tables,
-    /// Time spent on it, in nanoseconds over all threads, if the executor is timed.
-    spent: AtomicU64,
+    /// Its number among all.
+    number: usize,
 }
 
 /// Bytes that an [`Executor`] of the plan takes for its numbers, on `threads` threads; nothing is taken to find out.
@@ -140,11 +145,12 @@ impl Executor {
         }
         let work_len = work_len(plan.steps().map(|step| Tables::new(step, lanes)), lanes);
         let memory = Memory::new(&plan, threads, work_len);
-        let stages = plan.stages.iter().map(|stage| Stage::new(stage, &plan)).collect();
+        let mut numbers = 0..;
+        let stages = plan.stages.iter().map(|stage| Stage::new(stage, &plan, &mut numbers)).collect();
         let row = row_len(&plan);
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
-        let outputs = plan.outputs.iter().cloned().collect();
-        Self { plan, isa, memory, stages, threads, timed: false, outputs, prepared: None, rows }
+        let outputs = Outputs::new(&plan);
+        Self { plan, isa, memory, stages, threads, spent: None, outputs, prepared: None, rows }
     }
 
     /// The plan.
@@ -154,21 +160,24 @@ impl Executor {
 
     /// From now on each run's time is added up step by step; `false` ends that. It costs a little time itself.
     pub fn set_timed(&mut self, timed: bool) {
-        self.timed = timed;
-        self.tasks().for_each(|task| task.spent.store(0, Ordering::Relaxed));
+        let tasks = self.tasks().count();
+        let of_thread = |_| (0..tasks).map(|_| AtomicU64::new(0)).collect();
+        self.spent = timed.then(|| (0..self.threads).map(of_thread).collect());
     }
 
     /// The plan's steps in order, each with the time that all threads together have spent on it.
     pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
-        self.tasks().map(|task| (&task.step, Duration::from_nanos(task.spent.load(Ordering::Relaxed))))
+        let threads = || self.spent.iter().flatten();
+        let spent = move |task: &Task| threads().map(|of| of[task.number].load(Ordering::Relaxed)).sum();
+        self.tasks().map(move |task| (&task.step, Duration::from_nanos(spent(task))))
     }
 
     fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.stages.iter().flat_map(|stage| stage.waves.iter().flat_map(|wave| &wave.tasks).chain(&stage.tile))
     }
 
-    /// Runs the plan once: images and labels from `feed`, `parameters` one behind the other as in the plan, and the seed
-    /// and step that random ops go by.
+    /// Runs the plan once: images and labels from `feed`, parameters as [`offsets`](lenslet_graph::graph::offsets) has them,
+    /// and the seed and step that random ops go by.
     ///
     /// # Panics
     /// If the pool has more threads than the executor was made for, or the parameters are not the plan's.
@@ -193,7 +202,7 @@ impl Executor {
         assert!(pool.threads() <= self.threads, "each thread needs its own scratch memory");
         let run = Run {
             isa: self.isa,
-            timed: self.timed,
+            spent: self.spent.as_deref(),
             plan: &self.plan,
             rows: &self.rows,
             views: self.memory.views(parameters),
@@ -209,7 +218,7 @@ impl Executor {
                 let work = |unit: usize, thread| {
                     let (task, part) = units[unit];
                     let task = &wave.tasks[task];
-                    run.timing(task, || run.whole(task, part, thread));
+                    run.timing(task, thread, || run.whole(task, part, thread));
                 };
                 if wave.small {
                     (0..units.len()).for_each(|unit| work(unit, 0));
@@ -230,7 +239,7 @@ impl Executor {
     pub fn whole(&self, role: &Role) -> Option<&[f32]> {
         let operand = self.outputs.get(role)?;
         match operand.place {
-            Place::Whole(offset) => Some(&self.memory.whole.as_slice()[offset..][..operand.shape.len()]),
+            Place::Whole(offset) => Some(&self.memory.whole[offset..][..operand.shape.len()]),
             _ => None,
         }
     }
@@ -240,7 +249,7 @@ impl Executor {
         let Some(&Operand { place: Place::Kept(offset), .. }) = self.outputs.get(role) else { return false };
         let lanes = self.plan.options.lanes;
         let start = (image / lanes * self.plan.kept_len + offset) * lanes + image % lanes;
-        let kept = self.memory.kept.as_slice();
+        let kept = &self.memory.kept;
         for (value, &kept) in values.iter_mut().zip(kept[start..].iter().step_by(lanes)) {
             *value = kept;
         }
@@ -249,19 +258,23 @@ impl Executor {
 }
 
 impl Stage {
-    fn new(stage: &lenslet_graph::plan::Stage, plan: &Plan) -> Self {
+    fn new(stage: &lenslet_graph::plan::Stage, plan: &Plan, numbers: &mut RangeFrom<usize>) -> Self {
         let lanes = plan.options.lanes;
-        let wave = |steps: &Vec<Step>| {
-            let parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
-            let mut units: Vec<_> = steps.iter().enumerate().flat_map(parts).collect();
+        let mut wave = |steps: &Vec<Step>| {
+            let all_parts = |(task, step): (usize, &Step)| (0..parts(step)).map(move |part| (task, part));
+            let mut units: Vec<_> = steps.iter().enumerate().flat_map(all_parts).collect();
             let is_constant = |&(task, _): &(usize, usize)| steps[task].constant;
-            units.sort_by_key(|unit| (!is_constant(unit), gradient_of(&steps[unit.0], plan)));
+            units.sort_by_key(|unit @ &(task, part)| {
+                let parts = parts(&steps[task]);
+                (!is_constant(unit), shares::side(part, parts), gradient_of(&steps[task], plan))
+            });
             let constant = units.iter().filter(|unit| is_constant(unit)).count();
             let small = steps.iter().map(|step| whole_work(step, plan)).sum::<usize>() < SMALL_WAVE;
-            Wave { units, constant, small, tasks: tasks(steps, lanes) }
+            Wave { units, constant, small, tasks: tasks(steps, lanes, numbers) }
         };
         let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
-        Self { waves: stage.waves.iter().map(wave).collect(), tile: tasks(&stage.tile, lanes), sums: sums.collect() }
+        let waves = stage.waves.iter().map(&mut wave).collect();
+        Self { waves, tile: tasks(&stage.tile, lanes, numbers), sums: sums.collect() }
     }
 }
 
@@ -287,25 +300,21 @@ fn whole_work(step: &Step, plan: &Plan) -> usize {
     }
 }
 
-fn tasks(steps: &[Step], lanes: usize) -> Vec<Task> {
-    steps
-        .iter()
-        .map(|step| Task { step: step.clone(), tables: Tables::new(step, lanes), spent: AtomicU64::new(0) })
-        .collect()
+fn tasks(steps: &[Step], lanes: usize, numbers: &mut RangeFrom<usize>) -> Vec<Task> {
+    let task = |(step, number): (&Step, usize)| Task { step: step.clone(), tables: Tables::new(step, lanes), number };
+    steps.iter().zip(numbers).map(task).collect()
 }
-
-/// Numbers of a sum over slots that one part adds up.
-const SUM_PART: usize = 1 << 14;
 
 /// Pieces of a whole step that threads can share. They depend on sizes alone.
 fn parts(step: &Step) -> usize {
     match &step.kernel {
         Kernel::Pack(pack) => pack::parts(pack),
         Kernel::WinogradWeights(way) => winograd::weights::parts(way),
-        Kernel::SumSlots { .. } => step.output.shape.len().div_ceil(SUM_PART),
+        Kernel::SumSlots { .. } => shares::parts(step.output.shape.len()),
         Kernel::WinogradBatch { .. } | Kernel::WinogradBatchWeightGrad { .. } => {
             step.output.shape.dim(0) / WEIGHT_BLOCK
         }
+        Kernel::BatchLinear { .. } | Kernel::BatchLinearInputGrad => few_images::parts(step.inputs[1].shape),
         Kernel::SumWeightSlots => step.output.shape.dim(0).div_ceil(WEIGHT_BLOCK),
         Kernel::LinearWeightGrad => {
             let [outputs, inputs] = [0, 1].map(|axis| step.output.shape.dim(axis));
@@ -341,20 +350,21 @@ mod tests {
         }
     }
 
-    /// The backward pass meets the last layer first.
+    /// Two threads begin with half of the units each.
     #[test]
-    fn gradients_are_formed_in_the_order_of_their_parameters() {
+    fn threads_share_every_gradient() {
         let network = Net { fc1: Linear::new(192, 120), fc2: Linear::new(120, 10) };
         let mut graph = record(&network, Shape::image(3, 8, 8), Mode::Train).graph;
         add_cross_entropy(&mut graph, 0.0).expect("there are logits");
         differentiate(&mut graph).expect("all has a derivative");
         let plan = Plan::new(&graph, Options::new(4, 1));
-        let stages: Vec<Stage> = plan.stages.iter().map(|stage| Stage::new(stage, &plan)).collect();
+        let stages: Vec<Stage> = plan.stages.iter().map(|stage| Stage::new(stage, &plan, &mut (0..))).collect();
         let wave = stages.last().and_then(|stage| stage.waves.first()).expect("gradients end the step");
-        let mut parameters: Vec<_> =
-            wave.units.iter().map(|&(task, _)| gradient_of(&wave.tasks[task].step, &plan)).collect();
-        assert!(parameters.is_sorted(), "{parameters:?}");
-        parameters.dedup();
-        assert!(parameters.ends_with(&[0, 1, 2, 3].map(Some)), "{parameters:?}");
+        let of_fc1 = |units: &[(usize, usize)]| -> Vec<usize> {
+            let is_fc1 = |task: usize| gradient_of(&wave.tasks[task].step, &plan) == Some(0);
+            units.iter().filter(|unit| is_fc1(unit.0)).map(|unit| unit.1).collect()
+        };
+        let (first, second) = wave.units.split_at(wave.units.len() / 2);
+        assert_eq!([of_fc1(first), of_fc1(second)], [[0, 1, 2, 3], [4, 5, 6, 7]]);
     }
 }

@@ -10,10 +10,12 @@ mod kernels;
 pub mod loops;
 mod memory;
 mod peak;
+pub mod shares;
 mod simd;
 mod tiles;
 
 pub use executor::{Executor, Feed, Version, bytes, options};
+pub use memory::Buffer;
 pub use peak::peak;
 pub use simd::Isa;
-pub use tiles::Pool;
+pub use tiles::{Apart, Pool};

@@ -4,6 +4,8 @@
 //! borrows cannot express that, so [`Views`] hands out slices by a plan's word. What makes that sound is stated at
 //! [`Views::output`] and proved for each plan by `lenslet_graph::plan::check`.
 
+use std::ops::{Deref, DerefMut};
+
 use lenslet_graph::plan::{Operand, Place, Plan};
 
 use crate::kernels::{AllTiles, AllTilesMut, Input, Slots};
@@ -12,7 +14,8 @@ use crate::kernels::{AllTiles, AllTilesMut, Input, Slots};
 ///
 /// The system hands out zeroed memory page by page, when it is first written to; zeros of our own would cost a large plan most
 /// of its planning. That way of asking knows no alignment of a cache line, so the block begins a little behind.
-pub(crate) struct Buffer {
+#[derive(Debug)]
+pub struct Buffer {
     numbers: Vec<f32>,
     first: usize,
     len: usize,
@@ -22,7 +25,8 @@ pub(crate) struct Buffer {
 const LINE: usize = 64;
 
 impl Buffer {
-    pub(crate) fn new(len: usize) -> Self {
+    /// So many zeros, and more to the end of their last cache line.
+    pub fn new(len: usize) -> Self {
         let line = LINE / size_of::<f32>();
         let len = len.next_multiple_of(line);
         let numbers = vec![0.0; len + line];
@@ -30,13 +34,28 @@ impl Buffer {
         let first = numbers.as_ptr().align_offset(LINE);
         Self { numbers, first, len }
     }
+}
 
-    pub(crate) fn as_slice(&self) -> &[f32] {
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
         &self.numbers[self.first..][..self.len]
     }
+}
 
-    fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.numbers[self.first..][..self.len].as_mut_ptr()
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.numbers[self.first..][..self.len]
+    }
+}
+
+/// A copy begins at a cache line of its own.
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.len);
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
@@ -105,7 +124,7 @@ impl Memory {
             scratch_len: self.scratch_len,
             slot_len: self.slot_len,
             work_len: self.work_len,
-            slots_len: self.slots.as_slice().len(),
+            slots_len: self.slots.len(),
             tiles: self.tiles,
         }
     }
@@ -148,7 +167,7 @@ impl<'a> Views<'a> {
     /// As for [`Views::output`].
     pub(crate) unsafe fn input(&self, operand: &Operand, at: At) -> Input<'a> {
         let data = match operand.place {
-            Place::Parameter(number) => &self.parameters[self.offsets[number]..self.offsets[number + 1]],
+            Place::Parameter(number) => &self.parameters[self.offsets[number]..][..operand.shape.len()],
             // SAFETY: the operand lies inside its memory, and nobody writes to it meanwhile: the caller's promise.
             _ => unsafe { std::slice::from_raw_parts(self.place(operand, at), self.len(operand)) },
         };
@@ -242,7 +261,7 @@ mod tests {
         for len in [0, 1, 16, 17, 1000, 1 << 20] {
             let mut buffer = Buffer::new(len);
             assert_eq!(buffer.as_mut_ptr().addr() % LINE, 0, "{len}");
-            assert!(buffer.as_slice().len() >= len && buffer.as_slice().iter().all(|&x| x == 0.0), "{len}");
+            assert!(buffer.len() >= len && buffer.iter().all(|&x| x == 0.0), "{len}");
         }
     }
 }

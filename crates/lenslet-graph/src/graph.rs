@@ -129,11 +129,15 @@ impl Graph {
     }
 }
 
-/// Where each parameter begins when all stand one behind the other, and at the end their length.
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+/// Where each parameter begins when all stand one behind the other, and at the end their length. Each begins a cache line, so
+/// that vectors of its rows do not cross from one to the next: that takes twice as long. What lies between is 0.
 pub fn offsets(parameters: &[Parameter]) -> Vec<usize> {
     let mut offsets = vec![0];
     for parameter in parameters {
-        offsets.push(offsets[offsets.len() - 1] + parameter.shape.len());
+        offsets.push(offsets[offsets.len() - 1] + parameter.shape.len().next_multiple_of(LINE));
     }
     offsets
 }

@@ -163,7 +163,7 @@ mod tests {
             trainable: true,
         };
         let mut weights = Weights::new(&Graph { parameters: vec![parameter], ..Graph::default() }, 0);
-        weights.all_mut().copy_from_slice(values);
+        weights.values_mut(0).copy_from_slice(values);
         weights
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let (mut weight, mut slow, mut ema) = (0.0_f32, 0.0_f32, 0.0_f32);
         for step in 1..=6 {
             weight += 1.0;
-            weights.all_mut().iter_mut().for_each(|w| *w += 1.0);
+            weights.values_mut(0).iter_mut().for_each(|w| *w += 1.0);
             averages.follow(&mut pool, &parts, &mut weights, step);
             if step % 2 == 0 {
                 slow = 0.5 * slow + 0.5 * weight;
@@ -187,8 +187,8 @@ mod tests {
             // (1 + step)/(10 + step) is below 0.25 in the first step alone.
             let decay = if step == 1 { 2.0 / 11.0 } else { 0.25 };
             ema = decay * ema + (1.0 - decay) * weight;
-            assert_eq!(weights.all(), [weight; 3], "step {step}");
-            let ours = averages.ema.as_ref().expect("it was asked for").all()[0];
+            assert_eq!(weights.values(0), [weight; 3], "step {step}");
+            let ours = averages.ema.as_ref().expect("it was asked for").values(0)[0];
             assert!((ours - ema).abs() < 1e-5, "step {step}: {ours} is not {ema}");
         }
         // Halfway from 0 to 2, from 1 to 3, from 2 to 4.

@@ -6,18 +6,15 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lenslet_cpu::Pool;
 use lenslet_cpu::loops::{self, Loops};
+use lenslet_cpu::{Apart, Pool, shares};
 
 use crate::Weights;
-
-/// Numbers of a part: some microseconds of work, so that few weights too are enough for two threads.
-const PART: usize = 1 << 12;
 
 /// The parts of a network's weights.
 pub(crate) struct Parts {
     /// Where each stands among all weights.
-    ranges: Vec<Range<usize>>,
+    ranges: Apart,
     /// Which parameter each belongs to, and where that begins.
     parameters: Vec<(usize, usize)>,
     /// Where each parameter stands.
@@ -28,21 +25,26 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn new(weights: &Weights) -> Self {
-        let (mut ranges, mut parameters) = (vec![], vec![]);
+        // On which side of its parameter's middle a part stands, its range, and the parameter.
+        let mut parts = vec![];
         for number in 0..weights.parameters().len() {
             let Range { start, end } = weights.range(number);
-            for first in (start..end).step_by(PART) {
-                ranges.push(first..end.min(first + PART));
-                parameters.push((number, start));
+            let count = shares::parts(end - start);
+            for part in 0..count {
+                let range = shares::part(end - start, part);
+                parts.push((shares::side(part, count), start + range.start..start + range.end, (number, start)));
             }
         }
+        parts.sort_by_key(|&(side, ..)| side);
+        let ranges = Apart::new(parts.iter().map(|(_, range, _)| range.clone()).collect());
+        let parameters = parts.into_iter().map(|(.., parameter)| parameter).collect();
         let squares = ranges.iter().map(|_| AtomicU64::new(0)).collect();
         let wholes = (0..weights.parameters().len()).map(|number| weights.range(number)).collect();
         Self { ranges, parameters, wholes, squares }
     }
 
-    /// Where the parts stand among all weights, in order.
-    pub(crate) fn ranges(&self) -> &[Range<usize>] {
+    /// Where the parts stand among all weights, in the order in which threads share them.
+    pub(crate) fn ranges(&self) -> &Apart {
         &self.ranges
     }
 
@@ -113,6 +115,9 @@ mod tests {
 
     use super::*;
 
+    /// Numbers that are one part, or about.
+    const PART: usize = 1 << 12;
+
     /// Weights of parameters of these sizes.
     fn weights(sizes: &[usize]) -> Weights {
         let parameter = |&size: &usize| Parameter {
@@ -128,15 +133,25 @@ mod tests {
     fn parts_cover_every_parameter_once() {
         let weights = weights(&[1, PART, 7, 2 * PART + 1]);
         let parts = Parts::new(&weights);
-        let mut next = [0; 4];
+        let mut covered = [1, PART, 7, 2 * PART + 1].map(|size| vec![0; size]);
         for (part, range) in parts.ranges().iter().enumerate() {
             let (number, within) = (parts.parameter(part), parts.within(part));
-            assert_eq!(within.start, next[number]);
             assert_eq!(range.start, weights.range(number).start + within.start);
             assert_eq!(range.len(), within.len());
-            next[number] = within.end;
+            covered[number][within].iter_mut().for_each(|count| *count += 1);
         }
-        assert_eq!(next, [1, PART, 7, 2 * PART + 1]);
+        assert!(covered.iter().flatten().all(|&count| count == 1));
+    }
+
+    /// The first half of the parts is the first half of every parameter that has several.
+    #[test]
+    fn halves_are_halves_of_every_parameter() {
+        let parts = Parts::new(&weights(&[2 * PART, 7, 12 * PART - 5, 4 * PART]));
+        let middle = parts.ranges().len() / 2;
+        for (part, range) in parts.ranges().iter().enumerate().filter(|(_, range)| range.len() > 7) {
+            let whole = parts.whole(parts.parameter(part));
+            assert_eq!(part < middle, range.start - whole.start < whole.len() / 2, "{part}");
+        }
     }
 
     #[test]

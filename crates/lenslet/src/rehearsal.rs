@@ -38,7 +38,7 @@ impl Memory {
     pub fn new(trainer: &Trainer, batch: usize, train: usize, test: usize) -> Self {
         let plans = |graph, images, batch| plans(graph, images, batch, trainer.settings().winograd, trainer.threads());
         Self {
-            weights: trainer.weights().all().len() as u64 * 4,
+            weights: trainer.weights().numbers() as u64 * 4,
             optimizer: trainer.optimizer_bytes(),
             training: plans(trainer.graph(), train, batch),
             testing: plans(trainer.inference().graph(), test, BATCH),

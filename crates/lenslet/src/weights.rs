@@ -1,9 +1,9 @@
 //! Weights: the values of a network's parameters, under the names of PyTorch's `state_dict`.
 //!
-//! All values stand one behind the other in one block, in the order of the graph's parameters; so a backend, an optimizer
+//! All values stand in one block, in the order of the graph's parameters, each from a cache line on ([`graph::offsets`]); so a backend, an optimizer
 //! and a file can walk them without knowing the network. Running statistics are among them.
 
-use lenslet_cpu::Version;
+use lenslet_cpu::{Buffer, Version};
 use lenslet_graph::{Graph, Init, Parameter, graph};
 use lenslet_rng::{Purpose, Stream};
 
@@ -12,14 +12,14 @@ use lenslet_rng::{Purpose, Stream};
 pub struct Weights {
     parameters: Vec<Parameter>,
     offsets: Vec<usize>,
-    values: Vec<f32>,
+    values: Buffer,
     /// A new one whenever values may be changed.
     version: Version,
 }
 
 impl PartialEq for Weights {
     fn eq(&self, other: &Self) -> bool {
-        self.parameters == other.parameters && self.values == other.values
+        self.parameters == other.parameters && *self.values == *other.values
     }
 }
 
@@ -29,7 +29,7 @@ impl Weights {
         let offsets = graph::offsets(&graph.parameters);
         let mut weights = Self {
             parameters: graph.parameters.clone(),
-            values: vec![0.0; offsets[graph.parameters.len()]],
+            values: Buffer::new(offsets[graph.parameters.len()]),
             offsets,
             version: Version::new(),
         };
@@ -51,7 +51,7 @@ impl Weights {
         &self.parameters
     }
 
-    /// All values, one parameter behind the other.
+    /// All values, in the order of the parameters; numbers between these are 0.
     pub fn all(&self) -> &[f32] {
         &self.values
     }
@@ -81,12 +81,18 @@ impl Weights {
 
     /// Where the parameter of this number stands in [`Weights::all`].
     pub fn range(&self, number: usize) -> std::ops::Range<usize> {
-        self.offsets[number]..self.offsets[number + 1]
+        let first = self.offsets[number];
+        first..first + self.parameters[number].shape.len()
     }
 
     /// The number of the parameter of this name.
     pub fn number(&self, name: &str) -> Option<usize> {
         self.parameters.iter().position(|parameter| parameter.name == name)
+    }
+
+    /// How many numbers there are in all, running statistics among them.
+    pub fn numbers(&self) -> usize {
+        self.parameters.iter().map(|p| p.shape.len()).sum()
     }
 
     /// How many numbers training changes: what is usually called the number of parameters.

@@ -120,6 +120,50 @@ fn composed_layers_train() {
     }
 }
 
+/// The mean of any number of values.
+#[derive(Clone, Debug)]
+struct MeanOfAll;
+
+impl CustomOp for MeanOfAll {
+    fn name(&self) -> &'static str {
+        "mean_of_all"
+    }
+
+    fn forward(&self, inputs: &[&[f32]], output: &mut [f32]) {
+        for (i, y) in output.iter_mut().enumerate() {
+            *y = inputs.iter().map(|input| input[i]).sum::<f32>() / inputs.len() as f32;
+        }
+    }
+
+    fn backward(&self, inputs: &[&[f32]], _: &[f32], gradient: &[f32], input_gradients: &mut [Vec<f32>]) {
+        let share = 1.0 / inputs.len() as f32;
+        input_gradients.iter_mut().flatten().zip(gradient.iter().cycle()).for_each(|(dx, &g)| *dx = share * g);
+    }
+}
+
+/// A step with more inputs than find room without an allocation.
+#[derive(Module)]
+struct Many {
+    conv: Conv2d,
+    out: Linear,
+}
+
+impl Network for Many {
+    fn forward(&self, x: Var) -> Var {
+        let x = self.conv.forward(x);
+        let others: Vec<Var> = (1..20).map(|i| (x * i as f32).tanh()).collect();
+        self.out.forward(x.custom_with(&MeanOfAll, &others, OutputShape::Same).flatten())
+    }
+}
+
+#[test]
+fn a_custom_op_may_have_many_inputs() {
+    let network = Many { conv: Conv2d::new(2, 3, 3), out: Linear::infer(4) };
+    for batch in [1, 3, 17] {
+        check(&network, Shape::image(2, 5, 4), 4, batch, 9);
+    }
+}
+
 /// Loss, gradients and updates of one step against the interpreter's.
 fn check(network: &dyn Network, image: Shape, classes: usize, batch: usize, seed: u64) {
     let graph = training_graph(network, image, classes, 0.1).expect("the sizes fit");
@@ -399,10 +443,8 @@ fn feeds(data: &Batch, image: Shape) -> [Tensor<f64>; 2] {
 }
 
 fn parameters(weights: &Weights) -> Vec<Tensor<f64>> {
-    let offsets = graph::offsets(weights.parameters());
-    let tensor = |(parameter, window): (&graph::Parameter, &[usize])| {
-        let values = &weights.all()[window[0]..window[1]];
-        Tensor::new(parameter.shape, values.iter().map(|&x| f64::from(x)).collect())
+    let tensor = |(number, parameter): (usize, &graph::Parameter)| {
+        Tensor::new(parameter.shape, weights.values(number).iter().map(|&x| f64::from(x)).collect())
     };
-    weights.parameters().iter().zip(offsets.windows(2)).map(tensor).collect()
+    weights.parameters().iter().enumerate().map(tensor).collect()
 }

@@ -104,6 +104,8 @@ pub(super) fn with_call(kernel: &Kernel, call: Call<'_>, runner: Runner) {
         | Kernel::SumWeightSlots
         | Kernel::Linear { .. }
         | Kernel::LinearInputGrad
+        | Kernel::BatchLinear { .. }
+        | Kernel::BatchLinearInputGrad
         | Kernel::ToRows
         | Kernel::LinearWeightGrad => unreachable!("{kernel:?} has its own way, or is no work of this kind"),
     }

@@ -40,7 +40,7 @@ impl Run<'_> {
                 let units = most.min(threads);
                 let unit = |unit: usize, thread: usize| {
                     let some = unit * pieces / units..(unit + 1) * pieces / units;
-                    self.timing(task, || work(some, thread));
+                    self.timing(task, thread, || work(some, thread));
                 };
                 pool.run(units, &unit);
             };
@@ -66,7 +66,7 @@ impl Run<'_> {
                     let channels = step.output.shape.dim(0);
                     share(channels, channels, &|channels, _| self.by_channel(step, channels, at));
                 }
-                _ => self.timing(task, || self.tile(task, at)),
+                _ => self.timing(task, at.thread, || self.tile(task, at)),
             }
         }
     }
@@ -86,7 +86,7 @@ impl Run<'_> {
             let y = self.part(step, channels.start * plane, channels.len() * plane, at);
             (self.inputs(step, at), y)
         };
-        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
         let activation = step.kernel.activation();
         self.isa.run(channels::whole_map::Convolve { geometry, x, weight, bias, activation, blocks, y });
     }
@@ -108,7 +108,7 @@ impl Run<'_> {
             let y = self.part(step, channels.start * plane, channels.len() * plane, at);
             (self.inputs(step, at), y, self.views.work(worker))
         };
-        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
         let activation = step.kernel.activation();
         let lanes = self.isa.lanes();
         let (v, work) = work.split_at_mut(geometry.chunks(lanes) * geometry.chunk_len() * lanes);
@@ -125,7 +125,7 @@ impl Run<'_> {
             let plane = numbers(step.output.shape);
             (self.inputs(step, at), self.part(step, first * plane, count * plane, at))
         };
-        for input in &mut inputs[..step.inputs.len()] {
+        for input in &mut *inputs {
             // Whole values have a number for each channel, in rows.
             if !input.shape.is_batched() {
                 input.data = &input.data[first..];
@@ -136,7 +136,7 @@ impl Run<'_> {
             input.shape = some_channels(input.shape, count);
         }
         let (shape, tile) = (some_channels(step.output.shape, count), self.tile_of(at.tile));
-        let call = Call { inputs: &inputs[..step.inputs.len()], output: &mut *output, shape, tile };
+        let call = Call { inputs: &inputs, output: &mut *output, shape, tile };
         match step.kernel {
             // Planes of a few pixels would leave most of each vector to the loops' ends.
             Kernel::BatchNorm { eps, activation: Some(map) } if !kernels::map::is_cheap(map) => {

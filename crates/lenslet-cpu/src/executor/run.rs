@@ -1,11 +1,11 @@
 //! One run of a plan: what a thread does for a slot's tiles. Parts of whole steps are in `whole`.
 
-use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use lenslet_graph::Shape;
 use lenslet_graph::plan::{Kernel, Move, Plan, Step};
+use smallvec::SmallVec;
 
 use super::calls::{Runner, with_call, with_image};
 use super::one_image::is_by_channel;
@@ -16,13 +16,35 @@ use crate::kernels::{channels, conv2d, conv2d_weight_grad, conv2d_weight_grad_ro
 use crate::memory::{At, Views};
 use crate::simd::Isa;
 
-/// The most inputs of a step whose kernel takes them all at once.
-const MOST_INPUTS: usize = 16;
+/// Inputs of a step whose kernel takes them all at once: only a user's op may have more than find room without an allocation.
+pub(super) struct Inputs<'a>(SmallVec<[Input<'a>; 6]>);
+
+impl<'a> Inputs<'a> {
+    /// The numbers of input `i`; none where the step has no such input, as a layer without a bias.
+    pub(super) fn data(&self, i: usize) -> &'a [f32] {
+        self.0.get(i).map_or(&[], |input| input.data)
+    }
+}
+
+impl<'a> Deref for Inputs<'a> {
+    type Target = [Input<'a>];
+
+    fn deref(&self) -> &[Input<'a>] {
+        &self.0
+    }
+}
+
+impl DerefMut for Inputs<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// One run of the plan, shared by the threads.
 pub(super) struct Run<'a> {
     pub(super) isa: Isa,
-    pub(super) timed: bool,
+    /// Where times are added up, if that is asked for.
+    pub(super) spent: Option<&'a [Vec<AtomicU64>]>,
     pub(super) plan: &'a Plan,
     pub(super) rows: &'a [std::sync::Mutex<Vec<f32>>],
     pub(super) views: Views<'a>,
@@ -33,13 +55,11 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Does a piece of a task's work, and adds its time to the task's if that is asked for.
-    pub(super) fn timing(&self, task: &Task, work: impl FnOnce()) {
-        if !self.timed {
-            return work();
-        }
+    pub(super) fn timing(&self, task: &Task, thread: usize, work: impl FnOnce()) {
+        let Some(spent) = self.spent else { return work() };
         let begin = Instant::now();
         work();
-        task.spent.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        spent[thread][task.number].fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// The stage's tile work for all tiles of one slot.
@@ -52,7 +72,7 @@ impl Run<'_> {
         for tile in self.plan.slot_tiles(slot) {
             let at = At { tile, ..at };
             for task in &stage.tile {
-                self.timing(task, || self.tile(task, at));
+                self.timing(task, thread, || self.tile(task, at));
             }
         }
     }
@@ -77,19 +97,19 @@ impl Run<'_> {
                 let activation = kernel.activation();
                 // SAFETY: the thread's own, until the step ends.
                 let work = unsafe { self.views.work(at.thread) };
-                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
                 let (y, winners) = output.split_at_mut(geometry.y_len() * self.isa.lanes());
                 self.isa.run(conv2d::Correlate { geometry, x, weight, bias, activation, y, winners, work });
             }
             (kernel, Tables::Winograd { geometry, .. }) => {
-                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
                 let activation = kernel.activation();
                 // SAFETY: the thread's own block, taken once in this step.
                 let work = unsafe { self.views.work(at.thread) };
                 self.isa.run(winograd::conv2d::Convolve { geometry, x, weight, bias, activation, y: output, work });
             }
             (kernel, Tables::WinogradMaxPool(geometry)) => {
-                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
                 let activation = kernel.activation();
                 // SAFETY: the thread's own, until the step ends.
                 let work = unsafe { self.views.work(at.thread) };
@@ -115,6 +135,13 @@ impl Run<'_> {
             }
             (_, Tables::WholeMap(geometry)) => self.whole_map(step, geometry, 0..geometry.blocks(), at),
             (_, Tables::OneImage(geometry)) => self.winograd(step, geometry, 0..geometry.blocks(), at, at.thread),
+            (_, Tables::ChannelsInputGrad(geometry)) => {
+                let (dy, weight) = (inputs[0].data, inputs[1].data);
+                // SAFETY: the thread's own.
+                let work = unsafe { self.views.work(at.thread) };
+                let kernel = channels::conv2d_input_grad::InputGrad { geometry, dy, weight, dx: output, work };
+                self.isa.at_most(geometry.lanes()).run(kernel);
+            }
             (Kernel::Conv2dWeightGrad { .. }, Tables::ChannelsWeightGrad(geometry)) => {
                 let (x, dy) = (inputs[0].data, inputs[1].data);
                 // SAFETY: the thread's own.
@@ -123,7 +150,7 @@ impl Run<'_> {
                 self.isa.at_most(geometry.lanes()).run(kernel);
             }
             (kernel @ Kernel::Linear { .. }, Tables::None) => {
-                let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+                let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
                 let activation = kernel.activation();
                 let inputs = step.inputs[1].shape.dim(1);
                 self.isa.run(channels::linear::Forward { inputs, x, weight, bias, activation, y: output });
@@ -149,7 +176,7 @@ impl Run<'_> {
                 self.by_channel(step, 0..step.output.shape.dim(0), at);
             }
             (kernel, _) => {
-                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
+                let call = Call { inputs: &inputs, output, shape: step.output.shape, tile };
                 match self.plan.options.lanes {
                     1 => with_image(kernel, call, self.isa),
                     _ => with_call(kernel, call, self.on_tiles()),
@@ -179,7 +206,7 @@ impl Run<'_> {
             let winners = if winners { self.part(step, (all + first) * plane, len * plane, at) } else { &mut [] };
             (self.inputs(step, at), y, winners, self.views.work(worker))
         };
-        let [x, weight, bias] = [0, 1, 2].map(|i| inputs[i].data);
+        let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
         let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
         self.isa.at_most(geometry.lanes()).run(kernel);
     }
@@ -203,18 +230,13 @@ impl Run<'_> {
         }
     }
 
-    /// The step's inputs; steps with more are done piece by piece.
+    /// The step's inputs.
     ///
     /// # Safety
     /// As for [`Views::output`].
-    pub(super) unsafe fn inputs(&self, step: &Step, at: At) -> [Input<'_>; MOST_INPUTS] {
-        let none = Input { data: &[], shape: Shape::scalar(false) };
-        let mut inputs = [none; MOST_INPUTS];
-        for (input, operand) in inputs.iter_mut().zip(&step.inputs) {
-            // SAFETY: the caller's promise.
-            *input = unsafe { self.views.input(operand, at) };
-        }
-        inputs
+    pub(super) unsafe fn inputs(&self, step: &Step, at: At) -> Inputs<'_> {
+        // SAFETY: the caller's promise.
+        Inputs(step.inputs.iter().map(|operand| unsafe { self.views.input(operand, at) }).collect())
     }
 
     /// Images or labels into the lanes; empty lanes repeat the last image, so that nothing in them is out of the ordinary.

@@ -23,6 +23,7 @@ pub(super) enum Tables {
     /// In tiles of one image.
     ChannelsCorrelate(channels::conv2d::Geometry),
     WholeMap(channels::whole_map::Geometry),
+    ChannelsInputGrad(channels::conv2d_input_grad::Geometry),
     ChannelsWeightGrad(channels::conv2d_weight_grad::Geometry),
     OneImage(winograd::one_image::Geometry),
     WeightGradRows(conv2d_weight_grad_rows::Geometry),
@@ -41,6 +42,7 @@ impl Tables {
             Tables::WholeBatch(geometry) => geometry.work_len(lanes),
             Tables::WholeBatchWeightGrad(_) => winograd::whole_batch_weight_grad::Geometry::work_len(),
             Tables::ChannelsCorrelate(geometry) => geometry.work_len(),
+            Tables::ChannelsInputGrad(geometry) => geometry.work_len(),
             Tables::ChannelsWeightGrad(geometry) => geometry.work_len(),
             Tables::OneImage(geometry) => geometry.work_len(),
             Tables::WeightGradRows(geometry) => geometry.work_len(),
@@ -64,7 +66,7 @@ impl Tables {
                     None => Tables::Correlate(stretches::Geometry::pooled(layer, image, pooled)),
                 }
             }
-            Kernel::Conv2dInputGrad { layer } => {
+            Kernel::Conv2dInputGrad { layer, .. } => {
                 Tables::Correlate(stretches::Geometry::backward(layer, output, step.inputs[0].shape))
             }
             Kernel::Linear { .. } => {
@@ -124,7 +126,10 @@ impl Tables {
                 let (image, pooled) = (step.inputs[0].shape, pooled(output, *winners));
                 Tables::ChannelsCorrelate(channels::conv2d::Geometry::pooled(layer, image, pooled).by_cost())
             }
-            Kernel::Conv2dInputGrad { layer } => Tables::ChannelsCorrelate(
+            Kernel::Conv2dInputGrad { layer, sums_in_lanes: true } => Tables::ChannelsInputGrad(
+                channels::conv2d_input_grad::Geometry::new(layer, output, step.inputs[0].shape),
+            ),
+            Kernel::Conv2dInputGrad { layer, .. } => Tables::ChannelsCorrelate(
                 channels::conv2d::Geometry::backward(layer, output, step.inputs[0].shape).by_cost(),
             ),
             Kernel::Conv2dWeightGrad { layer } => {

@@ -1,14 +1,16 @@
 //! One run of a plan: what a thread does for a part of a whole step.
 
 use lenslet_graph::Shape;
-use lenslet_graph::plan::{Kernel, Operand, Place, Step, WEIGHT_BLOCK};
+use lenslet_graph::ops::map::Map;
+use lenslet_graph::plan::{Kernel, Operand, Place, Step, WEIGHT_BLOCK, few_images};
 
+use super::Task;
 use super::calls::{Runner, with_call};
 use super::run::Run;
 use super::tables::Tables;
-use super::{SUM_PART, Task};
-use crate::kernels::{self, Call, Tile, conv2d_weight_grad_rows, linear_weight_grad, pack, winograd};
+use crate::kernels::{self, Call, Tile, channels, conv2d_weight_grad_rows, linear_weight_grad, pack, winograd};
 use crate::memory::At;
+use crate::shares;
 
 impl Run<'_> {
     /// One part of a step on whole values.
@@ -40,12 +42,12 @@ impl Run<'_> {
                 }
             }
             Kernel::SumSlots { mean } => {
-                let from = part * SUM_PART;
-                let len = SUM_PART.min(step.output.shape.len() - from);
+                let range = shares::part(step.output.shape.len(), part);
                 let divisor = if *mean { self.plan.options.batch as f32 } else { 1.0 };
                 // SAFETY: the plan was checked; parts write to ranges of their own.
-                let (slots, output) = unsafe { (self.views.slots(&step.inputs[0]), self.part(step, from, len, at)) };
-                kernels::batch::sum_slots(self.isa, slots, divisor, from..from + len, output);
+                let (slots, output) =
+                    unsafe { (self.views.slots(&step.inputs[0]), self.part(step, range.start, range.len(), at)) };
+                kernels::batch::sum_slots(self.isa, slots, divisor, range, output);
             }
             Kernel::SumWeightSlots => {
                 let [outputs, channels] = [step.output.shape.dim(0), step.output.shape.dim(1)];
@@ -57,6 +59,8 @@ impl Run<'_> {
                 conv2d_weight_grad_rows::sum_slots(slots, part, channels, row / channels, dw);
             }
             Kernel::LinearWeightGrad => self.linear_weight_grad(step, part),
+            Kernel::BatchLinear { activation } => self.batch_linear(step, *activation, part),
+            Kernel::BatchLinearInputGrad => self.batch_linear_input_grad(step, part),
             Kernel::WinogradBatch { .. } | Kernel::WinogradBatchWeightGrad { .. } => {
                 self.winograd_batch(task, part, thread);
             }
@@ -74,7 +78,7 @@ impl Run<'_> {
                 // SAFETY: the plan was checked.
                 let (inputs, output) = unsafe { (self.inputs(step, at), self.views.output(&step.output, at)) };
                 let tile = Tile { images: 1, ..self.tile_of(0) };
-                let call = Call { inputs: &inputs[..step.inputs.len()], output, shape: step.output.shape, tile };
+                let call = Call { inputs: &inputs, output, shape: step.output.shape, tile };
                 with_call(kernel, call, Runner::OneLane(self.isa));
             }
         }
@@ -127,6 +131,34 @@ impl Run<'_> {
         let shape = Shape::whole(&[len]).expect("a part is no larger than the whole");
         // SAFETY: the caller's promise.
         unsafe { self.views.output(&Operand { place, shape }, at) }
+    }
+
+    /// A dense layer on all images, some output rows of it.
+    fn batch_linear(&self, step: &Step, activation: Option<Map>, part: usize) {
+        let rows = few_images::part(step.inputs[1].shape, part);
+        let inputs = step.inputs[1].shape.dim(1);
+        // SAFETY: the plan was checked: whole work may read and write what stages keep of all tiles; parts write to outputs of
+        // their own.
+        unsafe {
+            let x = self.views.all_tiles(&step.inputs[0]);
+            let y = self.views.part_of_all_tiles(&step.output, rows.start, rows.len());
+            let weight = &self.views.input(&step.inputs[1], At::default()).data[rows.start * inputs..rows.end * inputs];
+            let bias = step.inputs.get(2).map_or(&[][..], |bias| &self.views.input(bias, At::default()).data[rows]);
+            self.isa.run(channels::linear_batch::Forward { x, weight, bias, activation, y });
+        }
+    }
+
+    /// Its gradient by the input, as far as it comes from some output rows.
+    fn batch_linear_input_grad(&self, step: &Step, part: usize) {
+        let rows = few_images::part(step.inputs[1].shape, part);
+        let inputs = step.inputs[1].shape.dim(1);
+        // SAFETY: as above; parts write to sums of their own.
+        unsafe {
+            let dy = self.views.all_tiles(&step.inputs[0]).part(rows.clone());
+            let dx = self.views.part_of_all_tiles(&step.output, part * inputs, inputs);
+            let weight = &self.views.input(&step.inputs[1], At::default()).data[rows.start * inputs..rows.end * inputs];
+            self.isa.run(channels::linear_batch::Backward { dy, weight, dx });
+        }
     }
 
     fn linear_weight_grad(&self, step: &Step, part: usize) {

@@ -3,7 +3,7 @@
 use lenslet_graph::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use lenslet_graph::ops::linear::{Linear, LinearInputGrad};
 use lenslet_graph::ops::map::Map;
-use lenslet_graph::plan::{Pack, WEIGHT_BLOCK, block_width};
+use lenslet_graph::plan::{MOST_SUMMED, Pack, WEIGHT_BLOCK, block_width, lane_block};
 use lenslet_graph::tensor::Tensor;
 use lenslet_graph::{Shape, ShapeVar};
 use proptest::prelude::*;
@@ -137,6 +137,9 @@ fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) 
         let empty = check.kernel(|machine, call| correlation.run(machine, None, call));
         assert!(empty.iter().all(|&dx| dx == 0.0));
     }
+    if groups == 1 && image.dim(0) <= MOST_SUMMED {
+        check_sums_in_lanes(&check, Case { layer, image, output });
+    }
 
     let geometry = &conv2d_weight_grad::Geometry::new(&layer, image, output);
     let by_channels = channels::conv2d_weight_grad::Geometry::new(&layer, image, output);
@@ -156,6 +159,19 @@ fn check_backward(Case { layer, image, output }: Case, batch: usize, seed: u64) 
     if layer.group_count() == 1 {
         check_rows(&check, Case { layer, image, output });
     }
+}
+
+/// The gradient by an image of few channels, with the channels that are summed over in the lanes.
+fn check_sums_in_lanes(check: &Check, Case { layer, image, output }: Case) {
+    let (inner, taps) = (image.dim(0), layer.kernel_size()[0] * layer.kernel_size()[1]);
+    let (outputs, strides) = (layer.out_channels(), [0, inner * taps, taps, 1]);
+    let order = Pack { groups: 1, outputs, inner, taps, strides, block: lane_block(outputs) };
+    let geometry = &channels::conv2d_input_grad::Geometry::new(&layer, image, output);
+    check.one_image(|isa, call| {
+        let (weight, work) = (packed(Machine::Channels(isa), &order, call.inputs[1].data), geometry.work_len());
+        let (dy, weight, dx, work) = (call.inputs[0].data, &weight, call.output, &mut vec![f32::NAN; work]);
+        isa.at_most(geometry.lanes()).run(channels::conv2d_input_grad::InputGrad { geometry, dy, weight, dx, work });
+    });
 }
 
 /// The gradient by the weight with output channels in the lanes.

@@ -6,6 +6,7 @@
 //! is checked against its op's reference.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use lenslet_graph::Shape;
 
@@ -99,6 +100,12 @@ impl<'a> AllTiles<'a> {
     /// to them.
     pub(crate) unsafe fn new(first: *const f32, step: usize, len: usize, tiles: usize) -> Self {
         Self { first, step, len, tiles, life: PhantomData }
+    }
+
+    /// Of each tile's numbers these.
+    pub(crate) fn part(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len);
+        Self { first: self.first.wrapping_add(range.start), len: range.len(), ..self }
     }
 
     /// A tile's numbers.

@@ -104,6 +104,25 @@ impl Lanes for Avx512 {
         }
     }
 
+    /// Halves what is to be added in each step: first of pairs of vectors, then of pairs of pairs, within quarters of a vector;
+    /// then the quarters themselves.
+    #[inline(always)]
+    fn sum_each(self, vectors: &[__m512; 16]) -> __m512 {
+        unsafe {
+            // fours[g], quarter q: the sums of quarter q of vectors 4g to 4g + 3.
+            let mut fours = [_mm512_setzero_ps(); 4];
+            for (four, v) in fours.iter_mut().zip(vectors.chunks_exact(4)) {
+                let ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+                let cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+                *four = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(ab, cd), _mm512_shuffle_ps::<0xee>(ab, cd));
+            }
+            let [a, b, c, d] = fours;
+            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd))
+        }
+    }
+
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, from) }

@@ -79,6 +79,16 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// The sum of the lanes, halves first: the same order everywhere.
     fn sum(self, v: Self::V) -> f32;
 
+    /// In lane `i` the sum of the lanes of `vectors[i]`.
+    #[inline(always)]
+    fn sum_each(self, vectors: &[Self::V; MAX_LANES]) -> Self::V {
+        let mut sums = [0.0; MAX_LANES];
+        for (sum, &v) in sums.iter_mut().zip(vectors).take(Self::N) {
+            *sum = self.sum(v);
+        }
+        self.load(&sums, 0)
+    }
+
     /// The first `count` numbers of `from`, and 0 in the other lanes.
     ///
     /// # Safety

@@ -19,6 +19,13 @@ impl Kernel for Moves {
         let zipped = simd.zip(a, b).map(|v| lanes(simd, v)).concat();
         assert_eq!(zipped, (0..2 * S::N).map(|i| number(i / 2 + i % 2 * S::N)).collect::<Vec<_>>());
 
+        let mut vectors = [simd.splat(0.0); MAX_LANES];
+        for (i, vector) in vectors.iter_mut().enumerate() {
+            *vector = simd.load(&numbers[i..], 0);
+        }
+        let sums = lanes(simd, simd.sum_each(&vectors));
+        assert_eq!(sums, (0..S::N).map(|i| numbers[i..i + S::N].iter().sum()).collect::<Vec<f32>>());
+
         for count in 0..=S::N {
             // SAFETY: there are twice as many numbers.
             let part = lanes(simd, unsafe { simd.load_part(numbers.as_ptr().add(1), count) });

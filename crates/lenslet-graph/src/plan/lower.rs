@@ -11,7 +11,9 @@
 
 use std::collections::HashMap;
 
+use super::few_images;
 use super::fusion::{Chain, Fusions, Pooling, Slope, Winners};
+use super::input_grad::sums_in_lanes;
 use super::moves::moves;
 use super::stages::Stages;
 use super::weight_grad::Way;
@@ -23,6 +25,7 @@ use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
 use crate::ops::custom::{Custom, CustomGrad};
 use crate::ops::leaf::{Constant, Input, ParameterValue};
 use crate::ops::map::{Map, MapGrad};
+use crate::ops::reduce::{Reduce, ReduceKind};
 use crate::{Graph, NodeId, Shape};
 
 /// A value's number.
@@ -218,12 +221,17 @@ impl Lowering<'_> {
                 let (inner, outputs) = (layer.out_channels() / groups, image.dim(0) / groups);
                 let strides = [inner * outputs * taps, taps, outputs * taps, 1];
                 let block = self.block(outputs);
-                let pack = Pack { groups, outputs, inner, taps, strides, block };
+                let sums_in_lanes = sums_in_lanes(layer, *image, output, &self.options);
+                let pack = match sums_in_lanes {
+                    true => self.forward_pack(layer, *image),
+                    false => Pack { groups, outputs, inner, taps, strides, block },
+                };
                 let weight = self.ready(id, node.inputs[1], None, Ready::Packed(pack));
                 let inputs = vec![self.handle(node.inputs[0]), weight];
-                self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer }, inputs);
+                self.step_with(id, Kernel::Conv2dInputGrad { layer: *layer, sums_in_lanes }, inputs);
             }
             Op::Conv2dWeightGrad(Conv2dWeightGrad { layer }) => self.conv2d_weight_grad(id, *layer),
+            Op::LinearInputGrad(_) if self.whole_batch.holds(id) => self.batch_linear_input_grad(id),
             Op::LinearInputGrad(_) if self.options.lanes == 1 => self.step(id, Kernel::LinearInputGrad),
             Op::LinearInputGrad(_) => {
                 let [taps, outputs] = matrix(self.graph.node(node.inputs[1]).shape());
@@ -349,7 +357,10 @@ impl Lowering<'_> {
                     let pack = Pack { groups: 1, outputs, inner: 1, taps, strides, block };
                     inputs[1] = self.ready(id, weight, None, Ready::Packed(pack));
                 }
-                Kernel::Linear { activation }
+                match self.whole_batch.holds(first) {
+                    true => Kernel::BatchLinear { activation },
+                    false => Kernel::Linear { activation },
+                }
             }
             Op::BatchNorm(norm) => {
                 inputs.extend(residual.map(|residual| self.handle(residual)));
@@ -403,10 +414,15 @@ impl Lowering<'_> {
         if let Some(way) = way {
             return Ready::Winograd(way);
         }
+        Ready::Packed(self.forward_pack(layer, image))
+    }
+
+    /// A convolution's weights as the forward direction reads them.
+    fn forward_pack(&self, layer: &Conv2d, image: Shape) -> Pack {
         let (groups, taps) = (layer.group_count(), layer.kernel_size()[0] * layer.kernel_size()[1]);
         let (inner, outputs) = (image.dim(0) / groups, layer.out_channels() / groups);
         let strides = [outputs * inner * taps, inner * taps, taps, 1];
-        Ready::Packed(Pack { groups, outputs, inner, taps, strides, block: self.block(outputs) })
+        Pack { groups, outputs, inner, taps, strides, block: self.block(outputs) }
     }
 
     /// A convolution's image, weight, and bias if it has one, with the normalisation in them if it does that, too.
@@ -497,6 +513,18 @@ impl Lowering<'_> {
         self.push(id, stage, true, kernel, inputs, again);
         self.made_again.insert((id, stage), again);
         again
+    }
+
+    /// Each part of the output rows leaves a sum for every image, which the image's tile adds up in their order.
+    fn batch_linear_input_grad(&mut self, id: NodeId) {
+        let node = self.graph.node(id);
+        let parts = few_images::parts(self.graph.node(node.inputs[1]).shape());
+        let partial = self.new_handle(Shape::batched(&[parts, node.shape().len()]).expect("less than the weight"));
+        self.push(id, self.stages.runs(id), false, Kernel::BatchLinearInputGrad, self.inputs(id), partial);
+        let sum = Reduce { kind: ReduceKind::Sum, axes: std::array::from_fn(|axis| axis == 0), keep: false };
+        let output = self.new_handle(node.shape());
+        self.push(id, self.stages.available(id), true, Kernel::Reduce(sum), vec![partial], output);
+        self.lowered.handles[id.index()] = Some(output);
     }
 
     /// The product over the whole batch wants its left factor image after image.

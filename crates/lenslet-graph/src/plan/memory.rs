@@ -26,7 +26,7 @@ pub(super) fn place(graph: &Graph, lowered: Lowered, options: Options) -> Plan {
     let order = order(&lowered.steps, &waves);
     let constant = constant(graph, &lowered);
     let spans = spans(graph, &lowered, &order, &waves, &constant);
-    let (places, lens) = places(&lowered, &spans);
+    let (places, lens) = places(&lowered, &spans, options.lanes);
     let operand = |handle: &Handle| Operand { place: places[handle.value.0], shape: handle.shape };
 
     let mut stages: Vec<Stage> = vec![];
@@ -142,17 +142,18 @@ struct Lens {
     slot: usize,
 }
 
-fn places(lowered: &Lowered, spans: &[Option<Span>]) -> (Vec<Place>, Lens) {
+fn places(lowered: &Lowered, spans: &[Option<Span>], lanes: usize) -> (Vec<Place>, Lens) {
     let mut places = vec![Place::Whole(0); lowered.values.len()];
     let (mut whole, mut kept, mut scratch, mut slot) = (vec![], vec![], vec![], vec![]);
     for (i, (value, span)) in lowered.values.iter().zip(spans).enumerate() {
+        let of_tile = if lanes == 1 { value.len.next_multiple_of(ALIGN) } else { value.len };
         match (value.memory, span) {
             (Memory::Parameter(parameter), _) => places[i] = Place::Parameter(parameter),
             (_, None) => unreachable!("a value is some step's output"),
             (Memory::Whole, Some(span)) => whole.push((i, value.len.next_multiple_of(ALIGN), span.moments)),
             (Memory::Slot, Some(span)) => slot.push((i, value.len.next_multiple_of(ALIGN), span.moments)),
-            (Memory::Tile, Some(span)) if span.is_local() => scratch.push((i, value.len, span.steps)),
-            (Memory::Tile, Some(span)) => kept.push((i, value.len, span.steps)),
+            (Memory::Tile, Some(span)) if span.is_local() => scratch.push((i, of_tile, span.steps)),
+            (Memory::Tile, Some(span)) => kept.push((i, of_tile, span.steps)),
         }
     }
     let lens = Lens {
@@ -164,8 +165,8 @@ fn places(lowered: &Lowered, spans: &[Option<Span>]) -> (Vec<Place>, Lens) {
     (places, lens)
 }
 
-/// Everyone's values begin at a cache line, so that a vector never crosses one. (A tile's do in any case: a number of them
-/// is a vector.)
+/// Values begin at a cache line, so that a vector never crosses one. (A tile's do in any case where a number of them is a
+/// vector.)
 const ALIGN: usize = 16;
 
 /// Packs `(value, length, life)` into one block: larger values first, each at the lowest place that is free for all of

@@ -17,7 +17,9 @@
 use std::fmt;
 
 pub mod check;
+pub mod few_images;
 mod fusion;
+mod input_grad;
 mod lower;
 mod memory;
 mod moves;
@@ -39,6 +41,7 @@ use crate::ops::reduce::Reduce;
 use crate::ops::softmax::Softmax;
 use crate::{Graph, MAX_RANK, NodeId, Parameter, Role, Shape};
 
+pub use input_grad::MOST_SUMMED;
 pub use winograd::Winograd;
 
 /// The most output channels that a convolution's kernel takes together where images stand in the lanes.
@@ -234,6 +237,8 @@ pub enum Kernel {
     Conv2dInputGrad {
         /// The convolution.
         layer: Conv2d,
+        /// In a tile of one image, whether the output channels stand in the lanes; the weight is then packed as it is forward.
+        sums_in_lanes: bool,
     },
     /// Weights transformed for a convolution in Winograd's way.
     WinogradWeights(Winograd),
@@ -292,6 +297,14 @@ pub enum Kernel {
     },
     /// A dense layer's gradient by the input, in tiles of one image: rows of gradients, weight as it is.
     LinearInputGrad,
+    /// A dense layer on all of few images at once: rows of values, weight as it is, bias if there is one.
+    BatchLinear {
+        /// What is done to each result.
+        activation: Option<Map>,
+    },
+    /// Its gradient by the input: rows of gradients, weight as it is. For each image there is a sum for each part of the output
+    /// rows ([`few_images::parts`]).
+    BatchLinearInputGrad,
     /// The tile's values image after image instead of lane by lane.
     ToRows,
     /// A dense layer's gradient by the weight, over the whole batch: inputs as rows, gradient.
@@ -421,7 +434,14 @@ fn trains(graph: &Graph) -> bool {
 impl Kernel {
     /// Whether it is whole work that goes over all tiles: it may read and write what stages keep of them.
     pub const fn is_whole_batch(&self) -> bool {
-        matches!(self, Kernel::LinearWeightGrad | Kernel::WinogradBatch { .. } | Kernel::WinogradBatchWeightGrad { .. })
+        matches!(
+            self,
+            Kernel::LinearWeightGrad
+                | Kernel::BatchLinear { .. }
+                | Kernel::BatchLinearInputGrad
+                | Kernel::WinogradBatch { .. }
+                | Kernel::WinogradBatchWeightGrad { .. }
+        )
     }
 
     /// The map that is done in the same step, if there is one.
@@ -432,6 +452,7 @@ impl Kernel {
             | Kernel::Winograd { activation, .. }
             | Kernel::WinogradBatch { activation, .. }
             | Kernel::Linear { activation }
+            | Kernel::BatchLinear { activation }
             | Kernel::BatchNorm { activation, .. }
             | Kernel::BatchNormSums { activation, .. }
             | Kernel::BatchNormGrad { activation, .. } => activation,

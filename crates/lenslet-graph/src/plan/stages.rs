@@ -22,7 +22,7 @@ impl Stages {
             let node = graph.node(id);
             let inputs = node.inputs.iter().map(|input| stages.available[input.index()]).max().unwrap_or(0);
             let on_tiles = works_on_tiles(graph, id);
-            let (runs, available) = if whole_batch.holds(graph, id) {
+            let (runs, available) = if whole_batch.holds(id) {
                 (inputs + 1, inputs + 1)
             } else if on_tiles && !node.shape().is_batched() {
                 (inputs, inputs + 1)

@@ -6,7 +6,7 @@
 //! maps meet the weights in whole work, cut by output channels, which transforms weights where it uses them. The gradient by
 //! the weight is summed over all tiles there, too, without a sum for each slot.
 
-use super::{Options, Winograd, trains};
+use super::{Options, Winograd, few_images, trains};
 use crate::ops::Op;
 use crate::ops::conv2d::{Conv2dInputGrad, Conv2dWeightGrad};
 use crate::{Graph, NodeId};
@@ -22,22 +22,41 @@ const MOST_POSITIONS_OF_ANSWERS: usize = 2;
 /// Products of channels from which on weights do not stay in the cache.
 const FEWEST_KERNELS: usize = 1 << 14;
 
-/// The way of each node that is a convolution, or a gradient of one, of the whole batch.
-pub(super) struct WholeBatch(Vec<Option<Winograd>>);
+/// How each node's work is done for all tiles at once, if it is.
+pub(super) struct WholeBatch(Vec<Option<Work>>);
+
+#[derive(Clone, Copy)]
+enum Work {
+    /// A convolution, or a gradient of one.
+    Winograd(Winograd),
+    /// A dense layer's: its gradient by the weight, which is one product over the whole batch, and where images are few all.
+    Dense,
+}
 
 impl WholeBatch {
     pub(super) fn new(graph: &Graph, options: Options) -> Self {
-        Self(graph.ids().map(|id| choose(graph, id, options)).collect())
+        let work = |id| match graph.node(id).op {
+            Op::LinearWeightGrad(_) => Some(Work::Dense),
+            Op::Linear(_) | Op::LinearInputGrad(_) => {
+                let [x, weight] = [0, 1].map(|input| graph.node(graph.node(id).inputs[input]).shape());
+                few_images::pays(x, weight, options).then_some(Work::Dense)
+            }
+            _ => choose(graph, id, options).map(Work::Winograd),
+        };
+        Self(graph.ids().map(work).collect())
     }
 
     /// Whether the node is done for all tiles at once.
-    pub(super) fn holds(&self, graph: &Graph, id: NodeId) -> bool {
-        self.way(id).is_some() || matches!(graph.node(id).op, Op::LinearWeightGrad(_))
+    pub(super) fn holds(&self, id: NodeId) -> bool {
+        self.0[id.index()].is_some()
     }
 
     /// How, if it is a convolution or a gradient of one.
     pub(super) fn way(&self, id: NodeId) -> Option<Winograd> {
-        self.0[id.index()]
+        match self.0[id.index()]? {
+            Work::Winograd(way) => Some(way),
+            Work::Dense => None,
+        }
     }
 }
 

@@ -11,8 +11,7 @@ mod groups;
 mod muon;
 mod rule;
 
-use lenslet_cpu::Pool;
-use lenslet_cpu::loops;
+use lenslet_cpu::{Buffer, Pool, loops};
 use serde::{Deserialize, Serialize};
 
 pub use groups::{Group, Groups};
@@ -150,9 +149,9 @@ pub struct OptimizerState {
     /// What the step under way does to the numbers of each member; nothing where it has stopped to learn.
     rules: Vec<Option<Rule>>,
     /// Momentum, or the mean gradient; a number for each weight.
-    first: Vec<f32>,
+    first: Buffer,
     /// The mean squared gradient; Muon's directions; empty for SGD.
-    second: Vec<f32>,
+    second: Buffer,
     muon: Option<Muon>,
     steps: u32,
 }
@@ -176,8 +175,8 @@ impl OptimizerState {
             of: of.collect(),
             rules: Vec::with_capacity(members.len()),
             members,
-            first: vec![0.0; first],
-            second: vec![0.0; second],
+            first: Buffer::new(first),
+            second: Buffer::new(second),
             muon: matches!(optimizer, Optimizer::Muon { .. }).then(|| Muon::new(weights)),
             steps: 0,
         })

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use lenslet_cpu::Pool;
+use lenslet_cpu::{Apart, Pool};
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use crate::Weights;
@@ -37,6 +37,9 @@ pub(super) struct Matrix {
     range: Range<usize>,
     outputs: usize,
     inputs: usize,
+    /// Pieces of the work on its longer side × the shorter, and on the shorter's square.
+    pieces: Apart,
+    square_pieces: Apart,
 }
 
 /// The parameters that are matrices, and room to work on the largest.
@@ -54,8 +57,7 @@ impl Muon {
         wide.pop();
         wide.retain(|&number| weights.parameters()[number].trainable);
         let matrix = |parameter: usize| {
-            let (range, outputs) = (weights.range(parameter), weights.parameters()[parameter].shape.dim(0));
-            Matrix { parameter, inputs: range.len() / outputs, range, outputs }
+            Matrix::new(parameter, weights.range(parameter), weights.parameters()[parameter].shape.dim(0))
         };
         let matrices: Vec<Matrix> = wide.into_iter().map(matrix).collect();
         let scratch = Scratch::for_all(&matrices);
@@ -91,6 +93,16 @@ impl Muon {
 }
 
 impl Matrix {
+    fn new(parameter: usize, range: Range<usize>, outputs: usize) -> Self {
+        let inputs = range.len() / outputs;
+        let [long, short] = sides(outputs, inputs);
+        let [pieces, square_pieces] = [long, short].map(|height| {
+            let columns = (0..short).step_by(COLUMNS).map(|first| [first, short.min(first + COLUMNS)]);
+            Apart::new(columns.map(|[first, last]| first * height..last * height).collect())
+        });
+        Self { parameter, range, outputs, inputs, pieces, square_pieces }
+    }
+
     /// Whether its rows are its shorter side.
     fn is_wide(&self) -> bool {
         self.outputs <= self.inputs
@@ -98,7 +110,7 @@ impl Matrix {
 
     /// Its sides, the longer one first.
     fn sides(&self) -> [usize; 2] {
-        [self.outputs.max(self.inputs), self.outputs.min(self.inputs)]
+        sides(self.outputs, self.inputs)
     }
 
     /// Changes the values by the orthogonal direction, whose columns are the matrix's shorter side.
@@ -121,6 +133,11 @@ impl Matrix {
     }
 }
 
+/// The longer side and the shorter.
+fn sides(outputs: usize, inputs: usize) -> [usize; 2] {
+    [outputs.max(inputs), outputs.min(inputs)]
+}
+
 /// The root of the sum of squares.
 fn norm(values: &[f32]) -> f32 {
     values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32
@@ -136,20 +153,15 @@ struct Scratch {
     /// A and bA + cA².
     gram: Vec<f32>,
     polynomial: Vec<f32>,
-    /// Where the pieces of the work stand in `tall`, and in `gram`.
-    pieces: Vec<Range<usize>>,
-    square_pieces: Vec<Range<usize>>,
 }
 
 impl Scratch {
     fn for_all(matrices: &[Matrix]) -> Self {
         let largest = |size: fn([usize; 2]) -> usize| matrices.iter().map(|m| size(m.sides())).max().unwrap_or(0);
         let (all, square) = (largest(|[long, short]| long * short), largest(|[_, short]| short * short));
-        let pieces = largest(|[_, short]| short.div_ceil(COLUMNS));
         let [tall, next, wide] = std::array::from_fn(|_| vec![0.0; all]);
         let [gram, polynomial] = std::array::from_fn(|_| vec![0.0; square]);
-        let [pieces, square_pieces] = std::array::from_fn(|_| Vec::with_capacity(pieces));
-        Self { tall, next, wide, gram, polynomial, pieces, square_pieces }
+        Self { tall, next, wide, gram, polynomial }
     }
 
     fn bytes(&self) -> u64 {
@@ -166,22 +178,16 @@ impl Scratch {
             transpose(&mut self.tall, direction, [short, long]);
             self.tall[..direction.len()].iter_mut().for_each(|x| *x *= scale);
         }
-        let pieces = |height: usize| {
-            (0..short).step_by(COLUMNS).map(move |first| first * height..short.min(first + COLUMNS) * height)
-        };
-        self.pieces.clear();
-        self.pieces.extend(pieces(long));
-        self.square_pieces.clear();
-        self.square_pieces.extend(pieces(short));
         for _ in 0..iterations {
-            self.iterate(pool, [long, short]);
+            self.iterate(pool, matrix);
         }
     }
 
     /// `X ← aX + (bA + cA²)X`, transposed: A is its own transpose.
-    fn iterate(&mut self, pool: &mut Pool, [long, short]: [usize; 2]) {
-        let [a, b, c] = COEFFICIENTS;
-        let Self { tall, next, wide, gram, polynomial, pieces, square_pieces } = self;
+    fn iterate(&mut self, pool: &mut Pool, matrix: &Matrix) {
+        let ([a, b, c], [long, short]) = (COEFFICIENTS, matrix.sides());
+        let Matrix { pieces, square_pieces, .. } = matrix;
+        let Self { tall, next, wide, gram, polynomial } = self;
         transpose(wide, tall, [long, short]);
         let (x, transposed) = (&tall[..long * short], &wide[..long * short]);
         pool.run_apart([&mut gram[..short * short]], square_pieces, &|piece, [gram]| {

@@ -213,7 +213,7 @@ impl<'a> Rehearsal<'a> {
 
     fn disk(&self, report: &mut Report, trainer: &Trainer) -> Result<(), Failure> {
         let folder = run_folder::place(self.options.out.as_deref());
-        let checkpoint = trainer.weights().all().len() as u64 * 4;
+        let checkpoint = trainer.weights().numbers() as u64 * 4;
         let checkpoints = CHECKPOINTS + self.options.keep.min(self.settings.epochs) as u64;
         let state = checkpoint + trainer.optimizer_bytes();
         let total = checkpoints * checkpoint + STATES * state + TEXTS + METRICS * self.settings.epochs as u64;

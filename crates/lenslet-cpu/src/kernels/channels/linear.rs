@@ -32,29 +32,33 @@ impl Kernel for Forward<'_> {
     fn run<S: Lanes>(self, simd: S) {
         let outputs = self.weight.len() / self.inputs;
         for (x, y) in self.x.chunks_exact(self.inputs).zip(self.y.chunks_exact_mut(outputs)) {
-            let x = Row::new(simd, x);
-            let weights = self.weight.chunks(SUMS * self.inputs);
-            for (weight, y) in weights.zip(y.chunks_mut(SUMS)) {
-                if y.len() == SUMS {
-                    x.products::<S, SUMS>(simd, weight, y);
-                } else {
-                    for (weight, y) in weight.chunks_exact(self.inputs).zip(y.chunks_mut(1)) {
-                        x.products::<S, 1>(simd, weight, y);
+            if x.len() < S::N {
+                for (y, weight) in y.iter_mut().zip(self.weight.chunks_exact(x.len())) {
+                    *y = x.iter().zip(weight).map(|(x, w)| x * w).sum();
+                }
+            } else {
+                let row = Row::new(simd, x);
+                let weights = self.weight.chunks(SUMS * self.inputs);
+                for (weight, y) in weights.zip(y.chunks_mut(SUMS)) {
+                    if y.len() == SUMS {
+                        let sums = products::<S, SUMS, 1>(simd, [&row], weight);
+                        y.iter_mut().zip(&sums).for_each(|(y, &[sum])| *y = simd.sum(sum));
+                    } else {
+                        for (weight, y) in weight.chunks_exact(self.inputs).zip(y) {
+                            let [[sum]] = products::<S, 1, 1>(simd, [&row], weight);
+                            *y = simd.sum(sum);
+                        }
                     }
                 }
             }
             y.iter_mut().zip(self.bias).for_each(|(y, bias)| *y += bias);
         }
-        if let Some(map) = self.activation {
-            let (whole, rest) = self.y.split_at_mut(self.y.len() - self.y.len() % S::N);
-            map::in_place(simd, map, whole);
-            map::in_place(Scalar, map, rest);
-        }
+        activate(simd, self.activation, self.y);
     }
 }
 
 /// A row of inputs.
-struct Row<'a> {
+pub(super) struct Row<'a> {
     x: &'a [f32],
     /// The last vector of them, 0 where a vector before has them already.
     last: [f32; MAX_LANES],
@@ -62,44 +66,55 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     #[inline(always)]
-    fn new<S: Lanes>(_: S, x: &'a [f32]) -> Self {
+    pub(super) fn new<S: Lanes>(_: S, x: &'a [f32]) -> Self {
         let (rest, mut last) = (x.len() % S::N, [0.0; MAX_LANES]);
         last[S::N - rest..S::N].copy_from_slice(&x[x.len() - rest..]);
         Self { x, last }
     }
+}
 
-    /// The products with `O` rows of weights.
-    #[inline(always)]
-    fn products<S: Lanes, const O: usize>(&self, simd: S, weight: &[f32], y: &mut [f32]) {
-        let inputs = self.x.len();
-        if inputs < S::N {
-            for (y, weight) in y.iter_mut().zip(weight.chunks_exact(inputs)) {
-                *y = self.x.iter().zip(weight).map(|(x, w)| x * w).sum();
-            }
-            return;
-        }
-        let weight = &weight[..O * inputs];
-        let mut sums = [simd.splat(0.0); O];
-        for i in (0..inputs - inputs % S::N).step_by(S::N) {
-            // SAFETY: N numbers from `i` on lie within a row, and there are `O` rows.
-            unsafe {
-                let x = simd.load_from(self.x.as_ptr().add(i));
-                for (o, sum) in sums.iter_mut().enumerate() {
-                    *sum = simd.mul_add(x, simd.load_from(weight.as_ptr().add(o * inputs + i)), *sum);
+/// The products of `R` rows with the first `O` rows of weights, for rows of a vector at least: lanes are still to be added.
+#[inline(always)]
+pub(super) fn products<S: Lanes, const O: usize, const R: usize>(
+    simd: S,
+    rows: [&Row<'_>; R],
+    weight: &[f32],
+) -> [[S::V; R]; O] {
+    let inputs = rows[0].x.len();
+    assert!(inputs >= S::N && weight.len() >= O * inputs && rows.iter().all(|row| row.x.len() == inputs));
+    let mut sums = [[simd.splat(0.0); R]; O];
+    for i in (0..inputs - inputs % S::N).step_by(S::N) {
+        // SAFETY: N numbers from `i` on lie within a row, and there are `O` rows of weights.
+        unsafe {
+            let x: [S::V; R] = std::array::from_fn(|r| simd.load_from(rows[r].x.as_ptr().add(i)));
+            for (o, sums) in sums.iter_mut().enumerate() {
+                let weight = simd.load_from(weight.as_ptr().add(o * inputs + i));
+                for (sum, &x) in sums.iter_mut().zip(&x) {
+                    *sum = simd.mul_add(x, weight, *sum);
                 }
             }
         }
-        if !inputs.is_multiple_of(S::N) {
-            let x = simd.load(&self.last, 0);
-            for (o, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: a row has N numbers, so N end with it.
-                let weight = unsafe { simd.load_from(weight.as_ptr().add((o + 1) * inputs - S::N)) };
+    }
+    if !inputs.is_multiple_of(S::N) {
+        let x: [S::V; R] = std::array::from_fn(|r| simd.load(&rows[r].last, 0));
+        for (o, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: a row has N numbers, so N end with it.
+            let weight = unsafe { simd.load_from(weight.as_ptr().add((o + 1) * inputs - S::N)) };
+            for (sum, &x) in sums.iter_mut().zip(&x) {
                 *sum = simd.mul_add(x, weight, *sum);
             }
         }
-        for (y, &sum) in y.iter_mut().zip(&sums) {
-            *y = simd.sum(sum);
-        }
+    }
+    sums
+}
+
+/// The activation of some results.
+#[inline(always)]
+pub(super) fn activate<S: Lanes>(simd: S, activation: Option<Map>, y: &mut [f32]) {
+    if let Some(map) = activation {
+        let (whole, rest) = y.split_at_mut(y.len() - y.len() % S::N);
+        map::in_place(simd, map, whole);
+        map::in_place(Scalar, map, rest);
     }
 }
 
@@ -119,45 +134,59 @@ impl Kernel for Backward<'_> {
         let (inputs, outputs) = (self.inputs, self.weight.len() / self.inputs);
         assert_eq!(self.weight.len(), inputs * outputs);
         for (dy, dx) in self.dy.chunks_exact(outputs).zip(self.dx.chunks_exact_mut(inputs)) {
-            let mut i = 0;
-            while inputs - i >= SUMS * S::N {
-                columns::<S, SUMS>(simd, self.weight, dy, dx, i);
-                i += SUMS * S::N;
-            }
-            while inputs - i >= 4 * S::N {
-                columns::<S, 4>(simd, self.weight, dy, dx, i);
-                i += 4 * S::N;
-            }
-            while inputs - i >= S::N {
-                columns::<S, 1>(simd, self.weight, dy, dx, i);
-                i += S::N;
-            }
-            if i < inputs && inputs >= S::N {
-                columns::<S, 1>(simd, self.weight, dy, dx, inputs - S::N);
-            } else {
-                for (i, dx) in dx.iter_mut().enumerate().skip(i) {
+            if inputs < S::N {
+                for (i, dx) in dx.iter_mut().enumerate() {
                     *dx = dy.iter().zip(self.weight.chunks_exact(inputs)).map(|(dy, weight)| dy * weight[i]).sum();
                 }
+                continue;
+            }
+            let mut done = 0;
+            while done < inputs {
+                let first = done.min(inputs - S::N);
+                let dx = &mut dx[first..];
+                done = first
+                    + match dx.len() / S::N {
+                        SUMS.. => store(simd, columns::<S, SUMS, 1>(simd, self.weight, inputs, [dy], first), dx),
+                        4.. => store(simd, columns::<S, 4, 1>(simd, self.weight, inputs, [dy], first), dx),
+                        _ => store(simd, columns::<S, 1, 1>(simd, self.weight, inputs, [dy], first), dx),
+                    };
             }
         }
     }
 }
 
-/// `V` vectors of inputs from `first` on.
+/// Writes vectors one behind the other. Returns how many numbers these are.
 #[inline(always)]
-fn columns<S: Lanes, const V: usize>(simd: S, weight: &[f32], dy: &[f32], dx: &mut [f32], first: usize) {
-    let inputs = dx.len();
-    assert!(first + V * S::N <= inputs && weight.len() >= dy.len() * inputs);
-    let mut sums = [simd.splat(0.0); V];
-    for (o, &dy) in dy.iter().enumerate() {
-        let dy = simd.splat(dy);
-        for (v, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: the assert: row `o` has N numbers from there on.
-            let weight = unsafe { simd.load_from(weight.as_ptr().add(o * inputs + first + v * S::N)) };
-            *sum = simd.mul_add(dy, weight, *sum);
+fn store<S: Lanes, const V: usize>(simd: S, [sums]: [[S::V; V]; 1], dx: &mut [f32]) -> usize {
+    sums.iter().enumerate().for_each(|(v, &sum)| simd.store(sum, &mut dx[v * S::N..], 0));
+    V * S::N
+}
+
+/// `V` vectors of inputs from `first` on, for `R` gradients.
+#[inline(always)]
+pub(super) fn columns<S: Lanes, const V: usize, const R: usize>(
+    simd: S,
+    weight: &[f32],
+    inputs: usize,
+    dy: [&[f32]; R],
+    first: usize,
+) -> [[S::V; V]; R] {
+    let outputs = dy[0].len();
+    assert!(first + V * S::N <= inputs && weight.len() >= outputs * inputs);
+    assert!(dy.iter().all(|dy| dy.len() == outputs));
+    let mut sums = [[simd.splat(0.0); V]; R];
+    for o in 0..outputs {
+        // SAFETY: the asserts: row `o` has N numbers from there on, and each gradient a number for it.
+        unsafe {
+            let row = weight.as_ptr().add(o * inputs + first);
+            let weights: [S::V; V] = std::array::from_fn(|v| simd.load_from(row.add(v * S::N)));
+            for (sums, dy) in sums.iter_mut().zip(&dy) {
+                let dy = simd.splat(*dy.as_ptr().add(o));
+                for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                    *sum = simd.mul_add(dy, weight, *sum);
+                }
+            }
         }
     }
-    for (v, &sum) in sums.iter().enumerate() {
-        simd.store(sum, &mut dx[first + v * S::N..], 0);
-    }
+    sums
 }
