@@ -130,7 +130,7 @@ impl Graph {
 }
 
 /// Numbers of a cache line.
-const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
 
 /// Where each parameter begins when all stand one behind the other, and at the end their length. Each begins a cache line, so
 /// that vectors of its rows do not cross from one to the next: that takes twice as long. What lies between is 0.

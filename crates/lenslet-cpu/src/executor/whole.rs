@@ -1,5 +1,7 @@
 //! One run of a plan: what a thread does for a part of a whole step.
 
+use std::ops::Range;
+
 use lenslet_graph::Shape;
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::plan::{Kernel, Operand, Place, Step, WEIGHT_BLOCK, few_images};
@@ -135,28 +137,36 @@ impl Run<'_> {
 
     /// A dense layer on all images, some output rows of it.
     fn batch_linear(&self, step: &Step, activation: Option<Map>, part: usize) {
-        let rows = few_images::part(step.inputs[1].shape, part);
-        let inputs = step.inputs[1].shape.dim(1);
         // SAFETY: the plan was checked: whole work may read and write what stages keep of all tiles; parts write to outputs of
         // their own.
         unsafe {
+            let (rows, weight) = self.rows_of_weight(step, part);
             let x = self.views.all_tiles(&step.inputs[0]);
             let y = self.views.part_of_all_tiles(&step.output, rows.start, rows.len());
-            let weight = &self.views.input(&step.inputs[1], At::default()).data[rows.start * inputs..rows.end * inputs];
             let bias = step.inputs.get(2).map_or(&[][..], |bias| &self.views.input(bias, At::default()).data[rows]);
             self.isa.run(channels::linear_batch::Forward { x, weight, bias, activation, y });
         }
     }
 
+    /// A part's output rows, and the weights in them.
+    ///
+    /// # Safety
+    /// As for [`Views::output`](crate::memory::Views::output).
+    unsafe fn rows_of_weight(&self, step: &Step, part: usize) -> (Range<usize>, &[f32]) {
+        let (rows, inputs) = (few_images::part(step.inputs[1].shape, part), step.inputs[1].shape.dim(1));
+        // SAFETY: the caller's promise.
+        let weight = unsafe { self.views.input(&step.inputs[1], At::default()) }.data;
+        (rows.clone(), &weight[rows.start * inputs..rows.end * inputs])
+    }
+
     /// Its gradient by the input, as far as it comes from some output rows.
     fn batch_linear_input_grad(&self, step: &Step, part: usize) {
-        let rows = few_images::part(step.inputs[1].shape, part);
         let inputs = step.inputs[1].shape.dim(1);
         // SAFETY: as above; parts write to sums of their own.
         unsafe {
-            let dy = self.views.all_tiles(&step.inputs[0]).part(rows.clone());
+            let (rows, weight) = self.rows_of_weight(step, part);
+            let dy = self.views.all_tiles(&step.inputs[0]).part(rows);
             let dx = self.views.part_of_all_tiles(&step.output, part * inputs, inputs);
-            let weight = &self.views.input(&step.inputs[1], At::default()).data[rows.start * inputs..rows.end * inputs];
             self.isa.run(channels::linear_batch::Backward { dy, weight, dx });
         }
     }

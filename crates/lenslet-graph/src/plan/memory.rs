@@ -6,13 +6,14 @@
 //! reads.
 //!
 //! A tile goes through its steps in order whatever other tiles do, so its values live from step to step (and from wave to wave,
-//! where whole work goes over all tiles). Whole values and
-//! partial sums are everyone's: their time goes by waves, all of a stage's tile work being the last ([`Moment`]). So a
-//! partial sum lives through all tile work of its stage and up to the wave that adds up the slots. Without gradients, what
-//! depends on parameters alone lives always: the next run finds it there if the parameters are the same.
+//! where whole work goes over all tiles). Whole values and partial sums are everyone's: their time goes by waves, all of a
+//! stage's tile work being the last ([`Moment`]). So a partial sum lives through all tile work of its stage and up to the wave
+//! that adds up the slots. Without gradients, what depends on parameters alone lives always: the next run finds it there if the
+//! parameters are the same.
 
 use super::lower::{Handle, Lowered, LoweredStep, Memory, Value};
 use super::{Kernel, Operand, Options, Place, Plan, Stage, Step, trains};
+use crate::graph::LINE;
 use crate::{Graph, Role};
 
 /// Memory that partial sums may take over all slots, in numbers (128 MiB); with very large layers there are fewer slots.
@@ -142,16 +143,18 @@ struct Lens {
     slot: usize,
 }
 
+/// Values begin at a cache line, so that a vector never crosses one. (A tile's do in any case where a number of them is a
+/// vector.)
 fn places(lowered: &Lowered, spans: &[Option<Span>], lanes: usize) -> (Vec<Place>, Lens) {
     let mut places = vec![Place::Whole(0); lowered.values.len()];
     let (mut whole, mut kept, mut scratch, mut slot) = (vec![], vec![], vec![], vec![]);
     for (i, (value, span)) in lowered.values.iter().zip(spans).enumerate() {
-        let of_tile = if lanes == 1 { value.len.next_multiple_of(ALIGN) } else { value.len };
+        let of_tile = if lanes == 1 { value.len.next_multiple_of(LINE) } else { value.len };
         match (value.memory, span) {
             (Memory::Parameter(parameter), _) => places[i] = Place::Parameter(parameter),
             (_, None) => unreachable!("a value is some step's output"),
-            (Memory::Whole, Some(span)) => whole.push((i, value.len.next_multiple_of(ALIGN), span.moments)),
-            (Memory::Slot, Some(span)) => slot.push((i, value.len.next_multiple_of(ALIGN), span.moments)),
+            (Memory::Whole, Some(span)) => whole.push((i, value.len.next_multiple_of(LINE), span.moments)),
+            (Memory::Slot, Some(span)) => slot.push((i, value.len.next_multiple_of(LINE), span.moments)),
             (Memory::Tile, Some(span)) if span.is_local() => scratch.push((i, of_tile, span.steps)),
             (Memory::Tile, Some(span)) => kept.push((i, of_tile, span.steps)),
         }
@@ -164,10 +167,6 @@ fn places(lowered: &Lowered, spans: &[Option<Span>], lanes: usize) -> (Vec<Place
     };
     (places, lens)
 }
-
-/// Values begin at a cache line, so that a vector never crosses one. (A tile's do in any case where a number of them is a
-/// vector.)
-const ALIGN: usize = 16;
 
 /// Packs `(value, length, life)` into one block: larger values first, each at the lowest place that is free for all of
 /// its life. Returns the block's length.

@@ -1,7 +1,7 @@
 //! A convolution's gradient by the image, of one image with few channels: the channels that are summed over in the lanes.
 //!
 //! `dx[c, pixel] = Σ w[o, c, tap]·dy[o, other]`: gradients are brought pixel by pixel, with their output channels `o`
-//! neighbours, as the weights are packed for the forward direction. A register tile holds all channels `c` by up to 4 pixels
+//! neighbours, as the weights are packed for the forward direction. A register tile holds all channels `c` by up to 3 pixels
 //! that meet the same taps, a vector of partial sums for each; the lanes are added up at the end. So edges, which are half of
 //! a small map's gradient, have the necessary products and no others, and no lane is empty.
 
