@@ -208,7 +208,7 @@ impl Run<'_> {
         };
         let [x, weight, bias] = [0, 1, 2].map(|i| inputs.data(i));
         let kernel = channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
-        self.isa.at_most(geometry.lanes()).run(kernel);
+        kernel.run(self.isa);
     }
 
     /// How tiles run.

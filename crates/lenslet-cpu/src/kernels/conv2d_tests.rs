@@ -58,7 +58,7 @@ impl Correlation {
             let (winners, work) = (&mut [], &mut vec![f32::NAN; geometry.work_len()]);
             let kernel =
                 channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
-            isa.at_most(geometry.lanes()).run(kernel);
+            kernel.run(isa);
         }
     }
 }
@@ -434,7 +434,7 @@ fn check_pooling(machine: Machine, case: Pooling, random: &mut Random) {
             let (x, bias, blocks, work) = (&x, &bias, 0..geometry.blocks(), &mut vec![f32::NAN; geometry.work_len()]);
             let kernel =
                 channels::conv2d::Correlate { geometry, x, weight, bias, activation, blocks, y, winners, work };
-            isa.at_most(geometry.lanes()).run(kernel);
+            kernel.run(isa);
         } else {
             run(&Geometry::pooled(&layer, image, pooled), y, winners);
         }

@@ -8,33 +8,19 @@
 //! The last vector of a row ends where the row does and so overlaps the one before: those outputs are made twice, the same
 //! both times. A row shorter than a vector is written in part; what the vector reads behind it means nothing.
 
-use super::conv2d::{Block, Results};
+use super::conv2d::{Block, Products};
 use super::conv2d_geometry::Tap;
-use super::max_pool;
 use crate::kernels::conv2d::Bounds;
-use crate::kernels::map;
 use crate::kernels::sliding::Run;
-use crate::simd::{Kernel, Lanes};
+use crate::simd::Lanes;
 
-impl Block<'_> {
-    /// The block's results.
+impl Products<'_> {
+    /// With columns in the lanes.
     #[inline(always)]
-    pub(super) fn columns<S: Lanes>(&self, simd: S, results: Results<'_>) {
-        let g = self.geometry;
-        let Results { y, winners, work } = results;
-        let len = self.channels * g.plane();
-        let (planes, y) = if g.pooled { (&mut work[..len], y) } else { (y, &mut [][..]) };
-        assert_eq!(planes.len(), len);
-        let (bounds, late) = Bounds::of(self.activation);
-        let rows = Rows { block: self, bounds, y: planes.as_mut_ptr() };
+    pub(super) fn by_columns<S: Lanes>(self, simd: S) {
+        let rows = Rows { block: self.block, bounds: self.bounds, y: self.sums.as_mut_ptr() };
         // SAFETY: the block's slices have all that the geometry reaches, and there are planes for its channels.
         unsafe { rows.all(simd) }
-        if let Some(map) = late {
-            map::InPlace { map, y: &mut *planes }.run(simd);
-        }
-        if g.pooled {
-            max_pool::Forward { x: planes, width: g.y[1], relu: self.activation.is_some(), y, winners }.run(simd);
-        }
     }
 }
 
@@ -84,15 +70,15 @@ impl Rows<'_> {
     unsafe fn channels<S: Lanes, const C: usize, const P: usize>(&self, simd: S, channel: usize) -> usize {
         let in_row = self.block.geometry.y[1].div_ceil(S::N);
         for (rows, taps) in self.block.geometry.rows.iter().zip(&self.block.geometry.columns) {
-            let (vectors, mut first) = (rows.count * in_row, 0);
-            while first < vectors {
-                let at = At { rows, taps, channel, first };
+            let mut at = At { rows, taps, channel, row: 0, vector: 0 };
+            let mut left = rows.count * in_row;
+            while left > 0 {
                 // SAFETY: the caller's promise; there are so many vectors.
                 unsafe {
-                    first += match vectors - first {
-                        left if left >= P => self.tile::<S, C, P>(simd, at),
-                        2.. => self.tile::<S, C, 2>(simd, at),
-                        _ => self.tile::<S, C, 1>(simd, at),
+                    left -= match left {
+                        left if left >= P => self.tile::<S, C, P>(simd, &mut at),
+                        2.. => self.tile::<S, C, 2>(simd, &mut at),
+                        _ => self.tile::<S, C, 1>(simd, &mut at),
                     }
                 }
             }
@@ -100,26 +86,29 @@ impl Rows<'_> {
         C
     }
 
-    /// One register tile.
+    /// One register tile, and on to where the next one begins.
     ///
     /// # Safety
     /// As for [`Rows::all`].
     #[inline(always)]
-    unsafe fn tile<S: Lanes, const C: usize, const P: usize>(&self, simd: S, at: At<'_>) -> usize {
+    unsafe fn tile<S: Lanes, const C: usize, const P: usize>(&self, simd: S, at: &mut At<'_>) -> usize {
         let g = self.block.geometry;
         let (width, plane) = (g.y[1], g.plane());
         // Where each vector begins: in the image, and in a plane of the result.
-        let places: [(*const f32, usize); P] = std::array::from_fn(|p| {
-            let number = at.first + p;
-            let row = number / width.div_ceil(S::N);
-            let column = (number % width.div_ceil(S::N) * S::N).min(width.saturating_sub(S::N));
-            let x = self.block.x.as_ptr().wrapping_add(row * at.rows.other_move * g.x.width.total() + column);
-            (x, (at.rows.first + row * at.rows.step) * width + column)
-        });
+        let mut places = [(self.block.x.as_ptr(), 0); P];
+        for (x, y) in &mut places {
+            let column = (at.vector * S::N).min(width.saturating_sub(S::N));
+            *x = x.wrapping_add(at.row * at.rows.other_move * g.x.width.total() + column);
+            *y = (at.rows.first + at.row * at.rows.step) * width + column;
+            at.vector += 1;
+            if at.vector * S::N >= width {
+                (at.row, at.vector) = (at.row + 1, 0);
+            }
+        }
         // SAFETY: the caller's promise: a vector that begins in a row of outputs reads no further than the frame and what
         // is behind it; it is written as far as its row goes.
         unsafe {
-            let mut sums = self.sums::<S, C, P>(simd, at, places.map(|(x, _)| x));
+            let mut sums = self.sums::<S, C, P>(simd, at, &places);
             if let Some(bounds) = self.bounds {
                 bounds.hold(simd, &mut sums);
             }
@@ -145,19 +134,24 @@ impl Rows<'_> {
     unsafe fn sums<S: Lanes, const C: usize, const P: usize>(
         &self,
         simd: S,
-        at: At<'_>,
-        places: [*const f32; P],
+        at: &At<'_>,
+        places: &[(*const f32, usize); P],
     ) -> [[S::V; P]; C] {
         let Block { geometry: g, weight, bias, .. } = self.block;
-        let start: [S::V; C] = std::array::from_fn(|c| simd.splat(bias[at.channel + c]));
-        let mut sums = start.map(|sum| [sum; P]);
+        let mut sums = [[simd.splat(0.0); P]; C];
+        for (sums, &bias) in sums.iter_mut().zip(&bias[at.channel..]) {
+            *sums = [simd.splat(bias); P];
+        }
         // SAFETY: the caller's promise; weights lie in the block.
         unsafe {
             for inner in 0..g.inner {
                 let weight = weight.as_ptr().add(inner * g.kernel[0] * g.kernel[1] * g.block + at.channel);
                 for tap in at.taps {
                     let x = inner * g.x.plane() + tap.x;
-                    let values: [S::V; P] = std::array::from_fn(|p| simd.load_from(places[p].wrapping_add(x)));
+                    let mut values = [simd.splat(0.0); P];
+                    for (value, (place, _)) in values.iter_mut().zip(places) {
+                        *value = simd.load_from(place.wrapping_add(x));
+                    }
                     for (c, sums) in sums.iter_mut().enumerate() {
                         let weight = simd.splat(*weight.add(tap.weight + c));
                         for (sum, &value) in sums.iter_mut().zip(&values) {
@@ -171,12 +165,12 @@ impl Rows<'_> {
     }
 }
 
-/// Where a register tile begins: at an output channel of the block, and at vector number `first` of a run of rows.
-#[derive(Clone, Copy)]
+/// Where a register tile begins: at an output channel of the block, and in a run of rows at a row's vector.
 struct At<'a> {
     rows: &'a Run,
     /// The taps that the run meets.
     taps: &'a [Tap],
     channel: usize,
-    first: usize,
+    row: usize,
+    vector: usize,
 }

@@ -160,9 +160,15 @@ impl Geometry {
         self.groups * self.outputs * self.plane() * self.inner * self.kernel[0] * self.kernel[1]
     }
 
+    /// Numbers of a block's results that are not yet as they are handed on; none if they are from the start.
+    pub(super) fn sums_len(&self) -> usize {
+        if self.by_column() && !self.pooled { 0 } else { self.plane() * self.block }
+    }
+
     /// Numbers that the kernel works in.
     pub(crate) fn work_len(&self) -> usize {
-        self.x.work_len() + (self.plane() + if self.pooled { 2 * self.plane_out() } else { 0 }) * self.block
+        let pooled = if self.pooled && !self.by_column() { 2 * self.plane_out() * self.block } else { 0 };
+        self.x.work_len() + self.sums_len() + pooled
     }
 }
 

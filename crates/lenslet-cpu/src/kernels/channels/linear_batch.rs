@@ -2,16 +2,16 @@
 //! the input. The weight stands as PyTorch has it.
 //!
 //! As in [`linear`](super::linear) lanes are neighbouring inputs, but each vector of weights that is loaded serves up to 4
-//! images: 4 outputs by 4 images are summed up side by side forward, 4 vectors of inputs by 4 images backward.
+//! images: an output of 4 images is summed up in 2 vectors each forward, 4 vectors of inputs by 4 images backward.
 
 use lenslet_graph::ops::map::Map;
 use lenslet_graph::plan::few_images::MOST_IMAGES;
 
-use super::linear::{Row, activate, columns, products};
+use super::linear::{Row, activate, columns, product};
 use crate::kernels::{AllTiles, AllTilesMut};
 use crate::simd::{Kernel, Lanes};
 
-/// Outputs, or vectors of inputs, that are summed up side by side.
+/// Vectors of inputs that are summed up side by side.
 const SUMS: usize = 4;
 
 /// `y[image][o] = activation(bias[o] + Σ w[o][i]·x[image][i])` for some outputs.
@@ -37,9 +37,9 @@ impl Kernel for Forward<'_> {
         let mut image = 0;
         while image < images {
             image += match images - image {
-                4.. if S::REGISTERS >= 32 => self.images::<S, 4>(simd, &rows, image),
-                2.. => self.images::<S, 2>(simd, &rows, image),
-                _ => self.images::<S, 1>(simd, &rows, image),
+                4.. if S::REGISTERS >= 32 => self.images::<S, 2, 4>(simd, &rows, image),
+                2.. => self.images::<S, 4, 2>(simd, &rows, image),
+                _ => self.images::<S, 4, 1>(simd, &rows, image),
             };
         }
         for image in 0..images {
@@ -51,38 +51,21 @@ impl Kernel for Forward<'_> {
 }
 
 impl Forward<'_> {
-    /// `R` images from `image` on. Returns `R`.
+    /// `R` images from `image` on, in `U` sums for each. Returns `R`.
     #[inline(always)]
-    fn images<S: Lanes, const R: usize>(&mut self, simd: S, rows: &[Row<'_>; MOST_IMAGES], image: usize) -> usize {
+    fn images<S: Lanes, const U: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        rows: &[Row<'_>; MOST_IMAGES],
+        image: usize,
+    ) -> usize {
         let rows: [&Row<'_>; R] = std::array::from_fn(|r| &rows[image + r]);
-        let inputs = self.x.len;
-        let outputs = self.weight.len() / inputs;
-        for first in (0..outputs).step_by(SUMS) {
-            let weight = &self.weight[first * inputs..];
-            if outputs - first >= SUMS {
-                self.store(simd, products::<S, SUMS, R>(simd, rows, weight), image, first);
-            } else {
-                for (o, weight) in weight.chunks_exact(inputs).enumerate() {
-                    self.store(simd, products::<S, 1, R>(simd, rows, weight), image, first + o);
-                }
+        for (o, weight) in self.weight.chunks_exact(self.x.len).enumerate() {
+            for (r, sum) in product::<S, U, R>(simd, rows, weight).into_iter().enumerate() {
+                self.y.tile(image + r)[o] = simd.sum(sum);
             }
         }
         R
-    }
-
-    /// Adds up the lanes of outputs from `first` on.
-    #[inline(always)]
-    fn store<S: Lanes, const O: usize, const R: usize>(
-        &mut self,
-        simd: S,
-        sums: [[S::V; R]; O],
-        image: usize,
-        first: usize,
-    ) {
-        for r in 0..R {
-            let y = &mut self.y.tile(image + r)[first..][..O];
-            y.iter_mut().zip(&sums).for_each(|(y, sums)| *y = simd.sum(sums[r]));
-        }
     }
 }
 

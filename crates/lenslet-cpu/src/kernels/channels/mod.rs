@@ -7,7 +7,7 @@
 //! ([`to_planes`], [`to_pixels`]), a few hundredths of a convolution's time. Convolutions of few channels have neighbouring
 //! columns there: a weight goes into all lanes, and meets a vector of a row as it stands.
 
-use crate::simd::{Lanes, MAX_LANES};
+use crate::simd::{Kernel, Lanes, MAX_LANES};
 
 pub(crate) mod conv2d;
 mod conv2d_columns;
@@ -75,6 +75,22 @@ impl Frame {
             }
         }
         work
+    }
+}
+
+/// [`Frame::around`] as a kernel of its own.
+struct Around<'a> {
+    frame: &'a Frame,
+    image: &'a [f32],
+    work: &'a mut [f32],
+}
+
+impl<'a> Kernel for Around<'a> {
+    type Output = &'a [f32];
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) -> &'a [f32] {
+        self.frame.around(self.image, self.work)
     }
 }
 
