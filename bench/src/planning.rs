@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use lenslet::cpu::Isa;
-use lenslet::graph::plan::{Options, Plan};
+use lenslet::cpu::options;
+use lenslet::graph::plan::Plan;
 use lenslet::training::training_graph;
 
 use crate::race::median;
@@ -31,7 +31,7 @@ pub(crate) fn measure() -> Result<Vec<Planning>, String> {
             let graph = training_graph(&*net.network(), net.shape(), 10, 0.0).map_err(|error| error.to_string())?;
             recording.push(begin.elapsed().as_secs_f64());
             let begin = Instant::now();
-            black_box(Plan::new(&graph, Options::new(BATCH, Isa::for_batch(BATCH).1)));
+            black_box(Plan::new(&graph, options(&graph, BATCH)));
             planning.push(begin.elapsed().as_secs_f64());
         }
         let title = format!("{}, {}", net.name().to_uppercase(), net.model());

@@ -98,10 +98,27 @@ pub fn bytes(plan: &Plan, threads: usize) -> u64 {
     (numbers + threads * row_len(plan)) as u64 * 4
 }
 
-/// What a plan for batches of this size is usually made with, on this machine.
-pub fn options(batch: usize) -> Options {
-    Options::new(batch, Isa::for_batch(batch).1)
+/// What a plan of a graph for batches of this size is usually made with, on this machine. Threads have no part in it, for
+/// results must not depend on them.
+pub fn options(graph: &Graph, batch: usize) -> Options {
+    let one_image = match graph.trains() {
+        false => FEW_IMAGES,
+        // The images of a tile share each weight, which is worth the more the more weights there are.
+        true => {
+            let weights: usize = graph.parameters.iter().map(|parameter| parameter.shape.len()).sum();
+            if weights <= FEW_WEIGHTS { FEW_IMAGES_OF_SMALL_NETWORKS } else { FEW_IMAGES_TO_LEARN_FROM }
+        }
+    };
+    Options::new(batch, if batch <= one_image { 1 } else { Isa::detect().tile(batch) })
 }
+
+/// Up to so many images, tiles of one image each are faster: most lanes of a tile would be empty, and most threads idle.
+const FEW_IMAGES: usize = 16;
+
+/// The same in training, and what networks are small there: their weights fill half of a core's second cache.
+const FEW_IMAGES_TO_LEARN_FROM: usize = 6;
+const FEW_IMAGES_OF_SMALL_NETWORKS: usize = 8;
+const FEW_WEIGHTS: usize = 1 << 17;
 
 /// Numbers that the step with the greatest need works in, from one cache line to another.
 fn work_len(tables: impl Iterator<Item = Tables>, lanes: usize) -> usize {
@@ -125,12 +142,12 @@ fn row_step(len: usize) -> usize {
 impl Executor {
     /// A graph planned for batches of this size, on this machine.
     pub fn for_batch(graph: &Graph, batch: usize, threads: usize) -> Self {
-        Self::planned(graph, options(batch), threads)
+        Self::planned(graph, options(graph, batch), threads)
     }
 
     /// The same with options of one's own, but for the lanes: those are the machine's.
     pub fn planned(graph: &Graph, options: Options, threads: usize) -> Self {
-        Self::new(Plan::new(graph, options), Isa::for_batch(options.batch).0, threads)
+        Self::new(Plan::new(graph, options), Isa::detect().for_lanes(options.lanes), threads)
     }
 
     /// An executor on the best instruction set of this machine, for a pool of `threads`.
@@ -151,6 +168,11 @@ impl Executor {
         let rows = (0..threads).map(|_| std::sync::Mutex::new(vec![0.0; row])).collect();
         let outputs = Outputs::new(&plan);
         Self { plan, isa, memory, stages, threads, spent: None, outputs, prepared: None, rows }
+    }
+
+    /// The instruction set that it runs on.
+    pub fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// The plan.

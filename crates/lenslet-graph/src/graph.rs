@@ -107,6 +107,11 @@ impl Graph {
         self.outputs.iter().find(|(r, _)| r == role).map(|&(_, id)| id)
     }
 
+    /// Whether it makes gradients, or anything else by which its parameters change from run to run.
+    pub fn trains(&self) -> bool {
+        self.outputs.iter().any(|(role, _)| matches!(role, Role::Gradient(_) | Role::Update(_)))
+    }
+
     /// All node numbers, inputs before users.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..self.nodes.len() as u32).map(NodeId)

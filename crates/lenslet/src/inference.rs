@@ -55,7 +55,7 @@ impl Inference {
 
     /// How a batch of this size is planned.
     pub(crate) fn options(&self, batch: usize) -> Options {
-        Options { winograd: self.winograd, ..options(batch) }
+        Options { winograd: self.winograd, ..options(&self.graph, batch) }
     }
 
     /// The recorded forward pass.

@@ -56,7 +56,7 @@ impl Memory {
 pub(crate) fn plans(graph: &Graph, images: usize, batch: usize, winograd: bool, threads: usize) -> u64 {
     let sizes = BTreeSet::from([batch.min(images), images % batch]);
     let plans = sizes.into_iter().filter(|&size| size > 0);
-    plans.map(|batch| bytes(&Plan::new(graph, Options { winograd, ..options(batch) }), threads)).sum()
+    plans.map(|batch| bytes(&Plan::new(graph, Options { winograd, ..options(graph, batch) }), threads)).sum()
 }
 
 /// Steps as they will go.

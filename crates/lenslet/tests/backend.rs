@@ -246,7 +246,7 @@ proptest! {
 fn evaluation_of_the_whole_batch_is_the_interpreters() {
     evaluation(&Deep::new(), 10, Shape::image(2, 4, 4), 37, 3).expect("it is the interpreter's");
     let graph = record(&Deep::new(), Shape::image(2, 4, 4), Mode::Eval).graph;
-    let plan = Plan::new(&graph, options(37));
+    let plan = Plan::new(&graph, options(&graph, 37));
     assert_eq!(plan.steps().filter(|step| matches!(step.kernel, Kernel::WinogradBatch { .. })).count(), 2);
 }
 
@@ -394,7 +394,7 @@ fn winograds_way(network: &dyn Network, image: Shape, batch: usize, is_meant: fn
     let values = interpret(&graph, batch, &feeds(&data, image), &parameters(&weights), 0, 0);
     let run = |threads, winograd| {
         let mut pool = Pool::new(threads);
-        let mut executor = Executor::planned(&graph, Options { winograd, ..options(batch) }, threads);
+        let mut executor = Executor::planned(&graph, Options { winograd, ..options(&graph, batch) }, threads);
         executor.run(&mut pool, weights.all(), &data, 0, 0);
         executor
     };
@@ -419,7 +419,7 @@ fn winograds_way(network: &dyn Network, image: Shape, batch: usize, is_meant: fn
 fn what_inference_makes_of_weights_keeps_its_place() {
     let inference = Inference::new(&ResNet20::new(), Shape::image(3, 32, 32), 10).expect("the sizes fit");
     for batch in [1, 64] {
-        let plan = Plan::new(inference.graph(), options(batch));
+        let plan = Plan::new(inference.graph(), options(inference.graph(), batch));
         let whole = |step: &Step| match step.output.place {
             Place::Whole(offset) => Some(offset..offset + step.output.shape.len()),
             _ => None,

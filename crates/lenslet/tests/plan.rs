@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use lenslet::cpu::{Executor, Feed, Pool, Version, options};
+use lenslet::graph::Graph;
 use lenslet::graph::plan::{Kernel, Options, Plan, Step, check::check};
 use lenslet::networks::{Lesson, by_name};
 use lenslet::training::training_graph;
@@ -38,7 +39,7 @@ fn weights_are_made_ready_once_for_all_answers() {
     let inference = Inference::new(&*network, Shape::image(3, 32, 32), 10).expect("the sizes fit");
     let weights = Weights::new(inference.graph(), 0);
     for batch in [1, 16] {
-        let mut executor = Executor::planned(inference.graph(), options(batch), 1);
+        let mut executor = Executor::planned(inference.graph(), options(inference.graph(), batch), 1);
         let (mut pool, version) = (Pool::new(1), Version::new());
         let mut spent = || {
             executor.set_timed(true);
@@ -48,5 +49,20 @@ fn weights_are_made_ready_once_for_all_answers() {
         };
         assert!(spent() > Duration::ZERO, "batch {batch}");
         assert_eq!(spent(), Duration::ZERO, "batch {batch}");
+    }
+}
+
+/// How many images are learnt from, or answered, one by one: what was measured to be the fastest on two threads.
+#[test]
+fn few_images_go_one_by_one() {
+    let by_one = |graph: &Graph| (1..=64).take_while(|&batch| options(graph, batch).lanes == 1).count();
+    for (name, training, inference) in [("lesson", 8, 16), ("resnet18", 6, 16)] {
+        let network = by_name(name, [3, 32, 32], 10).expect("it is built in");
+        let image = Shape::image(3, 32, 32);
+        let graph = training_graph(&*network, image, 10, 0.0).expect("the sizes fit");
+        assert_eq!(by_one(&graph), training, "{name}");
+        let answers = Inference::new(&*network, image, 10).expect("the sizes fit");
+        assert_eq!(by_one(answers.graph()), inference, "{name}");
+        assert!((inference + 1..=64).all(|batch| options(answers.graph(), batch).lanes > 1), "{name}");
     }
 }

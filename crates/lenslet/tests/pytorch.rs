@@ -132,7 +132,7 @@ fn other_optimizers_end_where_their_formulas_end() {
     check(
         "muon_unit",
         unit,
-        0.24,
+        0.06,
         "*bn*: lr 0.1, momentum 0.85; *downsample.1*: lr 0.1, momentum 0.85; fc*: lr 0.1, momentum 0.85",
     );
 }

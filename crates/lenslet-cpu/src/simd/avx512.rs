@@ -1,6 +1,7 @@
 //! AVX-512: 16 lanes, 32 registers.
 
 use std::arch::x86_64::*;
+use std::sync::OnceLock;
 
 use super::{Kernel, Lanes};
 
@@ -15,6 +16,17 @@ pub(super) struct Avx512(());
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
+}
+
+/// Whether the processor does 512 bits in two halves, as AMD's Zen 4 (family 19h) does: 256 bits then take half the time.
+pub(super) fn goes_by_halves() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let (maker, signature) = (__cpuid(0), __cpuid(1).eax);
+        let amd = [maker.ebx, maker.edx, maker.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD";
+        let family = (signature >> 8 & 0xf) + (signature >> 20 & 0xff);
+        amd && family == 0x19
+    })
 }
 
 // SAFETY, for every intrinsic below: an `Avx512` exists only where the processor has the features. Pointers are the

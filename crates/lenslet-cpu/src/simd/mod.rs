@@ -263,12 +263,10 @@ pub enum Isa {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proof(());
 
-/// From so many images on, tiles are as wide as the vectors; below, narrower tiles give more threads something to do.
+/// From so many images on, tiles are as wide as the vectors, even where half the width takes half the time: below, narrower
+/// tiles give more threads something to do.
 #[cfg(target_arch = "x86_64")]
 const WIDE_BATCH: usize = 32;
-
-/// Up to so many images, most lanes of a tile would be empty: tiles of one image, with channels in the lanes, are faster.
-const SMALL_BATCH: usize = 6;
 
 impl Isa {
     /// The best instruction set of this processor. The environment's `LENSLET_ISA` (`avx512`, `avx512-half`, `avx2`, `neon`,
@@ -283,15 +281,18 @@ impl Isa {
         })
     }
 
-    /// How a batch of this size is run: the instruction set, and images in a tile, which are as many as it has lanes, or 1.
-    /// No thread has a part in the choice.
-    pub fn for_batch(batch: usize) -> (Self, usize) {
-        match Self::detect() {
-            best if batch <= SMALL_BATCH => (best, 1),
+    /// Images in a tile of a batch that fills lanes: as many as there are lanes, or half of them.
+    pub(crate) fn tile(self, batch: usize) -> usize {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(proof) if batch < WIDE_BATCH => (Isa::Avx512Half(proof), Avx2::<32>::N),
-            best => (best, best.lanes()),
+            Isa::Avx512(_) if batch < WIDE_BATCH && avx512::goes_by_halves() => self.lanes() / 2,
+            _ => self.lanes(),
         }
+    }
+
+    /// What runs tiles of so many images: 1, or as [`Isa::tile`] says.
+    pub fn for_lanes(self, lanes: usize) -> Self {
+        if lanes == 1 { self } else { self.at_most(lanes) }
     }
 
     /// The same with no more lanes than that, which are 8 or 16.

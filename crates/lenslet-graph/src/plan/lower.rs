@@ -18,7 +18,7 @@ use super::moves::moves;
 use super::stages::Stages;
 use super::weight_grad::Way;
 use super::whole_batch::WholeBatch;
-use super::{Kernel, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block, trains};
+use super::{Kernel, Options, Pack, WEIGHT_BLOCK, Winograd, block_width, lane_block};
 use crate::ops::Op;
 use crate::ops::binary::Binary;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGrad, Conv2dWeightGrad};
@@ -577,7 +577,7 @@ impl Lowering<'_> {
     fn winograd(&self, layer: &Conv2d, image: Shape, output: Shape, gradient: bool) -> Option<Winograd> {
         let Options { batch, lanes, winograd } = self.options;
         // Where the graph trains, its weights are new in every run.
-        let images = if trains(self.graph) { batch } else { usize::MAX };
+        let images = if self.graph.trains() { batch } else { usize::MAX };
         let way = || match lanes {
             1 => Winograd::choose_for_one_image(layer, image, output, gradient, images),
             lanes => Winograd::choose(layer, image, output, gradient, batch.div_ceil(lanes)),

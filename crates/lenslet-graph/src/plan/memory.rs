@@ -12,7 +12,7 @@
 //! parameters are the same.
 
 use super::lower::{Handle, Lowered, LoweredStep, Memory, Value};
-use super::{Kernel, Operand, Options, Place, Plan, Stage, Step, trains};
+use super::{Kernel, Operand, Options, Place, Plan, Stage, Step};
 use crate::graph::LINE;
 use crate::{Graph, Role};
 
@@ -125,7 +125,7 @@ fn spans(graph: &Graph, lowered: &Lowered, order: &[usize], waves: &[usize], con
 fn constant(graph: &Graph, lowered: &Lowered) -> Vec<bool> {
     let is_parameter = |value: &Value| matches!(value.memory, Memory::Parameter(_));
     let mut known: Vec<bool> = lowered.values.iter().map(is_parameter).collect();
-    let may_be = !trains(graph);
+    let may_be = !graph.trains();
     let is_constant = |step: &LoweredStep| {
         // Random numbers depend on the run.
         let may_be = may_be && !step.tile && !matches!(step.kernel, Kernel::Dropout { .. });

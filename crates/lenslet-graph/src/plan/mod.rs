@@ -426,11 +426,6 @@ impl Pack {
     }
 }
 
-/// Whether a graph makes gradients, or anything else by which its parameters change from run to run.
-fn trains(graph: &Graph) -> bool {
-    graph.outputs.iter().any(|(role, _)| matches!(role, Role::Gradient(_) | Role::Update(_)))
-}
-
 impl Kernel {
     /// Whether it is whole work that goes over all tiles: it may read and write what stages keep of them.
     pub const fn is_whole_batch(&self) -> bool {

@@ -6,7 +6,7 @@
 //! maps meet the weights in whole work, cut by output channels, which transforms weights where it uses them. The gradient by
 //! the weight is summed over all tiles there, too, without a sum for each slot.
 
-use super::{Options, Winograd, few_images, trains};
+use super::{Options, Winograd, few_images};
 use crate::ops::Op;
 use crate::ops::conv2d::{Conv2dInputGrad, Conv2dWeightGrad};
 use crate::{Graph, NodeId};
@@ -78,7 +78,7 @@ fn choose(graph: &Graph, id: NodeId, options: Options) -> Option<Winograd> {
     let images = options.batch.next_multiple_of(options.lanes);
     let numbers = images * positions * way.places() * way.inner.max(way.outputs);
     // Weights that stay from run to run are transformed but once, so tiles with fewer products win.
-    let suits_weights = match trains(graph) {
+    let suits_weights = match graph.trains() {
         true => positions <= MOST_POSITIONS,
         false => {
             let by_tile = Winograd::choose(layer, image, output, gradient, usize::MAX);

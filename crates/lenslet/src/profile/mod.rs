@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use lenslet_cpu::{Executor, Isa, Pool, peak};
+use lenslet_cpu::{Executor, Pool, peak};
 use lenslet_data::Split;
 use lenslet_graph::{Graph, Network, Role, Shape};
 use lenslet_rng::{Purpose, Stream};
@@ -236,7 +236,7 @@ impl Bench {
         }
         let best = best.expect("there is one round at least");
         let threads = self.work.pool().threads();
-        let (rows, isa) = (self.rows(&best, threads), Isa::for_batch(self.batch).0.name());
+        let (rows, isa) = (self.rows(&best, threads), self.work.executor(self.batch).isa().name());
         let (step, batch, peak) = (best.step, self.batch, best_peak);
         Ok(Some(Profile { rows, step, batch, peak, planning, memory, rounds, threads, isa }))
     }
