@@ -85,9 +85,10 @@ impl Inference {
         let all = images * views.len();
         for first in (0..all).step_by(BATCH) {
             let batch = BATCH.min(all - first);
-            let options = self.options(batch);
-            let executor =
-                self.executors.entry(batch).or_insert_with(|| Executor::planned(&self.graph, options, pool.threads()));
+            let (graph, winograd) = (&self.graph, self.winograd);
+            let executor = self.executors.entry(batch).or_insert_with(|| {
+                Executor::planned(graph, Options { winograd, ..options(graph, batch) }, pool.threads())
+            });
             executor.run_version(pool, weights.all(), weights.version(), &From { feed, first }, 0, 0);
             for place in 0..batch {
                 executor.image(&Role::Logits, place, &mut logits);

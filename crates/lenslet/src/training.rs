@@ -430,8 +430,10 @@ impl Trainer {
     /// What runs a batch of this size, planned at its first use.
     pub(crate) fn executor(&mut self, batch: usize) -> &mut Executor {
         let Self { executors, graph, pool, settings, .. } = self;
-        let options = Options { winograd: settings.winograd, ..options(graph, batch) };
-        executors.entry(batch).or_insert_with(|| Executor::planned(graph, options, pool.threads()))
+        executors.entry(batch).or_insert_with(|| {
+            let options = Options { winograd: settings.winograd, ..options(graph, batch) };
+            Executor::planned(graph, options, pool.threads())
+        })
     }
 
     /// The first half of a step: the loss, and gradients that the batch's executor keeps.
