@@ -68,6 +68,8 @@ pub struct Executor {
 struct Stage {
     waves: Vec<Wave>,
     tile: Vec<Task>,
+    /// Whether one thread does all tiles' work.
+    small: bool,
     /// Partial sums that the stage's tiles add to; they begin at 0.
     sums: Vec<Operand>,
 }
@@ -250,7 +252,9 @@ impl Executor {
             }
             if self.plan.tiles() == 1 && self.plan.options.lanes == 1 {
                 run.one_image(stage, pool);
-            } else if !stage.tile.is_empty() {
+            } else if stage.small {
+                (0..self.plan.slots).for_each(|slot| run.slot(stage, slot, 0));
+            } else {
                 pool.run(self.plan.slots, &|slot, thread| run.slot(stage, slot, thread));
             }
         }
@@ -270,9 +274,8 @@ impl Executor {
     pub fn image(&self, role: &Role, image: usize, values: &mut [f32]) -> bool {
         let Some(&Operand { place: Place::Kept(offset), .. }) = self.outputs.get(role) else { return false };
         let lanes = self.plan.options.lanes;
-        let start = (image / lanes * self.plan.kept_len + offset) * lanes + image % lanes;
-        let kept = &self.memory.kept;
-        for (value, &kept) in values.iter_mut().zip(kept[start..].iter().step_by(lanes)) {
+        let kept = &self.memory.kept_of(image / lanes)[offset * lanes + image % lanes..];
+        for (value, &kept) in values.iter_mut().zip(kept.iter().step_by(lanes)) {
             *value = kept;
         }
         true
@@ -288,15 +291,18 @@ impl Stage {
             let is_constant = |&(task, _): &(usize, usize)| steps[task].constant;
             units.sort_by_key(|unit @ &(task, part)| {
                 let parts = parts(&steps[task]);
-                (!is_constant(unit), shares::side(part, parts), gradient_of(&steps[task], plan))
+                let order = shares::order(part, parts, steps[task].output.shape.len());
+                (!is_constant(unit), order, gradient_of(&steps[task], plan))
             });
             let constant = units.iter().filter(|unit| is_constant(unit)).count();
-            let small = steps.iter().map(|step| whole_work(step, plan)).sum::<usize>() < SMALL_WAVE;
+            let small = steps.iter().map(|step| whole_work(step, plan)).sum::<usize>() < SMALL_WORK;
             Wave { units, constant, small, tasks: tasks(steps, lanes, numbers) }
         };
         let sums = stage.tile.iter().map(|step| step.output).filter(|output| matches!(output.place, Place::Slot(_)));
         let waves = stage.waves.iter().map(&mut wave).collect();
-        Self { waves, tile: tasks(&stage.tile, lanes, numbers), sums: sums.collect() }
+        let of_a_tile = stage.tile.iter().map(|step| STEP_WORK + most_numbers(step) * lanes).sum::<usize>();
+        let small = of_a_tile * plan.tiles() < SMALL_WORK;
+        Self { waves, tile: tasks(&stage.tile, lanes, numbers), small, sums: sums.collect() }
     }
 }
 
@@ -308,12 +314,20 @@ fn gradient_of(step: &Step, plan: &Plan) -> Option<usize> {
     })
 }
 
-/// Numbers that go through a thread in some microseconds: no more than it takes others to begin and end.
-const SMALL_WAVE: usize = 1 << 13;
+/// Numbers that go through a thread in some microseconds: no more than it takes others to begin, to get at them, and to end.
+const SMALL_WORK: usize = 1 << 14;
+
+/// What it takes to begin a step, in numbers.
+const STEP_WORK: usize = 1 << 8;
+
+/// Numbers of the largest value that a step reads or writes.
+fn most_numbers(step: &Step) -> usize {
+    step.inputs.iter().chain([&step.output]).map(|operand| operand.shape.len()).max().unwrap_or(0)
+}
 
 /// Roughly the numbers that a step on whole values goes through.
 fn whole_work(step: &Step, plan: &Plan) -> usize {
-    let numbers = step.inputs.iter().chain([&step.output]).map(|operand| operand.shape.len()).max().unwrap_or(0);
+    let numbers = most_numbers(step);
     match step.kernel {
         Kernel::SumSlots { .. } => numbers * plan.slots / 4,
         Kernel::BatchStatistics | Kernel::Statistics => numbers * plan.slots,
@@ -340,7 +354,7 @@ fn parts(step: &Step) -> usize {
         Kernel::SumWeightSlots => step.output.shape.dim(0).div_ceil(WEIGHT_BLOCK),
         Kernel::LinearWeightGrad => {
             let [outputs, inputs] = [0, 1].map(|axis| step.output.shape.dim(axis));
-            outputs.div_ceil(linear_weight_grad::part_rows(inputs))
+            linear_weight_grad::parts(outputs, inputs)
         }
         _ => 1,
     }
@@ -368,15 +382,15 @@ mod tests {
 
     impl Network for Net {
         fn forward(&self, x: Var) -> Var {
-            self.fc2.forward(self.fc1.forward(x.view(192)).relu())
+            self.fc2.forward(self.fc1.forward(x.view(300)).relu())
         }
     }
 
     /// Two threads begin with half of the units each.
     #[test]
     fn threads_share_every_gradient() {
-        let network = Net { fc1: Linear::new(192, 120), fc2: Linear::new(120, 10) };
-        let mut graph = record(&network, Shape::image(3, 8, 8), Mode::Train).graph;
+        let network = Net { fc1: Linear::new(300, 120), fc2: Linear::new(120, 10) };
+        let mut graph = record(&network, Shape::image(3, 10, 10), Mode::Train).graph;
         add_cross_entropy(&mut graph, 0.0).expect("there are logits");
         differentiate(&mut graph).expect("all has a derivative");
         let plan = Plan::new(&graph, Options::new(4, 1));
@@ -387,6 +401,6 @@ mod tests {
             units.iter().filter(|unit| is_fc1(unit.0)).map(|unit| unit.1).collect()
         };
         let (first, second) = wave.units.split_at(wave.units.len() / 2);
-        assert_eq!([of_fc1(first), of_fc1(second)], [[0, 1, 2, 3], [4, 5, 6, 7]]);
+        assert_eq!([of_fc1(first), of_fc1(second)], [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15]]);
     }
 }

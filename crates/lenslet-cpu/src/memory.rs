@@ -6,6 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use lenslet_graph::graph::GAP;
 use lenslet_graph::plan::{Operand, Place, Plan};
 
 use crate::kernels::{AllTiles, AllTilesMut, Input, Slots};
@@ -62,16 +63,23 @@ impl Clone for Buffer {
 /// Numbers of a plan's blocks on so many threads: whole values, those of tiles, of threads, of slots, and `work_len` for
 /// each thread.
 pub(crate) fn lens(plan: &Plan, threads: usize, work_len: usize) -> [usize; 5] {
+    let [kept, scratch, slot, work] = steps(plan, work_len);
+    [plan.whole_len, plan.tiles() * kept, threads * scratch, plan.slots * slot, threads * work]
+}
+
+/// From one tile's, thread's and slot's block to the next, and from one thread's block to work in: cores write to neighbours at
+/// the same time, so these stand apart.
+fn steps(plan: &Plan, work_len: usize) -> [usize; 4] {
     let lanes = plan.options.lanes;
-    let (kept, scratch) = (plan.tiles() * plan.kept_len * lanes, threads * plan.scratch_len * lanes);
-    [plan.whole_len, kept, scratch, plan.slots * plan.slot_len, threads * work_len]
+    let lens = [plan.kept_len * lanes, plan.scratch_len * lanes, plan.slot_len, work_len];
+    lens.map(|len| if len == 0 { 0 } else { len + GAP })
 }
 
 /// All blocks of a plan.
 pub(crate) struct Memory {
     pub(crate) whole: Buffer,
     /// A block per tile.
-    pub(crate) kept: Buffer,
+    kept: Buffer,
     /// A block per thread.
     scratch: Buffer,
     /// A block per slot.
@@ -80,10 +88,11 @@ pub(crate) struct Memory {
     work: Buffer,
     lanes: usize,
     tiles: usize,
-    kept_len: usize,
-    scratch_len: usize,
-    slot_len: usize,
-    work_len: usize,
+    /// From one block to the next of its kind.
+    kept_step: usize,
+    scratch_step: usize,
+    slot_step: usize,
+    work_step: usize,
     /// Where each parameter begins.
     parameters: Vec<usize>,
 }
@@ -92,6 +101,7 @@ impl Memory {
     pub(crate) fn new(plan: &Plan, threads: usize, work_len: usize) -> Self {
         let lanes = plan.options.lanes;
         let [whole, kept, scratch, slots, work] = lens(plan, threads, work_len).map(Buffer::new);
+        let [kept_step, scratch_step, slot_step, work_step] = steps(plan, work_len);
         Self {
             whole,
             kept,
@@ -100,12 +110,17 @@ impl Memory {
             work,
             lanes,
             tiles: plan.tiles(),
-            kept_len: plan.kept_len * lanes,
-            scratch_len: plan.scratch_len * lanes,
-            slot_len: plan.slot_len,
-            work_len,
+            kept_step,
+            scratch_step,
+            slot_step,
+            work_step,
             parameters: lenslet_graph::graph::offsets(&plan.parameters),
         }
+    }
+
+    /// What a tile keeps.
+    pub(crate) fn kept_of(&self, tile: usize) -> &[f32] {
+        &self.kept[tile * self.kept_step..][..self.kept_step]
     }
 
     /// Views for one run, with the parameters' values.
@@ -120,10 +135,10 @@ impl Memory {
             parameters,
             offsets: &self.parameters,
             lanes: self.lanes,
-            kept_len: self.kept_len,
-            scratch_len: self.scratch_len,
-            slot_len: self.slot_len,
-            work_len: self.work_len,
+            kept_step: self.kept_step,
+            scratch_step: self.scratch_step,
+            slot_step: self.slot_step,
+            work_step: self.work_step,
             slots_len: self.slots.len(),
             tiles: self.tiles,
         }
@@ -149,10 +164,10 @@ pub(crate) struct Views<'a> {
     parameters: &'a [f32],
     offsets: &'a [usize],
     lanes: usize,
-    kept_len: usize,
-    scratch_len: usize,
-    slot_len: usize,
-    work_len: usize,
+    kept_step: usize,
+    scratch_step: usize,
+    slot_step: usize,
+    work_step: usize,
     slots_len: usize,
     tiles: usize,
 }
@@ -192,7 +207,7 @@ impl<'a> Views<'a> {
     /// As for [`Views::output`]: the thread's own, one slice at a time.
     pub(crate) unsafe fn work(&self, thread: usize) -> &'a mut [f32] {
         // SAFETY: the block has so many numbers for each thread, and it is the caller's alone: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.work.add(thread * self.work_len), self.work_len) }
+        unsafe { std::slice::from_raw_parts_mut(self.work.add(thread * self.work_step), self.work_step) }
     }
 
     /// All slots' partial sums of an operand.
@@ -203,7 +218,7 @@ impl<'a> Views<'a> {
         let Place::Slot(offset) = operand.place else { unreachable!("a sum over slots reads partial sums") };
         // SAFETY: the slots' memory has this length; whole work does not write to it.
         let data = unsafe { std::slice::from_raw_parts(self.slots, self.slots_len) };
-        Slots { data, slot_len: self.slot_len, offset, len: operand.shape.len() }
+        Slots { data, slot_len: self.slot_step, offset, len: operand.shape.len() }
     }
 
     /// A kept operand in all tiles.
@@ -215,7 +230,7 @@ impl<'a> Views<'a> {
         // SAFETY: the operand lies inside every tile's memory, and nobody writes to it meanwhile: the caller's promise.
         unsafe {
             let first = self.place(operand, At::default());
-            AllTiles::new(first, self.kept_len, self.len(operand), self.tiles)
+            AllTiles::new(first, self.kept_step, self.len(operand), self.tiles)
         }
     }
 
@@ -228,7 +243,7 @@ impl<'a> Views<'a> {
         // SAFETY: the numbers lie inside every tile's memory, and they are this part's alone: the caller's promise.
         unsafe {
             let first = self.place(operand, At::default()).add(from * self.lanes);
-            AllTilesMut::new(first, self.kept_len, len * self.lanes, self.tiles)
+            AllTilesMut::new(first, self.kept_step, len * self.lanes, self.tiles)
         }
     }
 
@@ -244,9 +259,9 @@ impl<'a> Views<'a> {
             match operand.place {
                 Place::Parameter(_) => unreachable!("steps do not write to parameters"),
                 Place::Whole(offset) => self.whole.add(offset),
-                Place::Kept(offset) => self.kept.add(at.tile * self.kept_len + offset * self.lanes),
-                Place::Scratch(offset) => self.scratch.add(at.thread * self.scratch_len + offset * self.lanes),
-                Place::Slot(offset) => self.slots.add(at.slot * self.slot_len + offset),
+                Place::Kept(offset) => self.kept.add(at.tile * self.kept_step + offset * self.lanes),
+                Place::Scratch(offset) => self.scratch.add(at.thread * self.scratch_step + offset * self.lanes),
+                Place::Slot(offset) => self.slots.add(at.slot * self.slot_step + offset),
             }
         }
     }

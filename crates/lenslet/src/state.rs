@@ -206,6 +206,12 @@ impl Trainer {
         Ok(())
     }
 
+    /// Bytes of a state on a disk, but for a few kilobytes of text.
+    pub fn state_bytes(&self) -> u64 {
+        let kinds = self.numbers().iter().filter(|(_, values)| !values.is_empty()).count();
+        (kinds * self.weights.numbers() * size_of::<f32>()) as u64
+    }
+
     /// All numbers that training goes on from, each kind one for each weight, or empty where the training has none.
     fn numbers(&self) -> [(&'static str, &[f32]); 5] {
         let [first, second] = self.optimizer.memory();

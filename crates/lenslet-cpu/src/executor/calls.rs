@@ -24,7 +24,7 @@ impl Runner {
 
 /// The same for a tile of one image: some kernels have another way there, with neighbouring numbers in the lanes.
 pub(super) fn with_image(kernel: &Kernel, call: Call<'_>, isa: Isa) {
-    use crate::kernels::channels::{column_lanes, max_pool, reduce};
+    use crate::kernels::channels::{column_lanes, cross_entropy, max_pool, reduce};
     let x = call.inputs.first().map(|input| input.shape);
     match (kernel, x) {
         (Kernel::ToWinners, _) => {
@@ -34,6 +34,10 @@ pub(super) fn with_image(kernel: &Kernel, call: Call<'_>, isa: Isa) {
             isa.at_most(column_lanes(call.inputs[1].shape.dim(2))).run(max_pool::Backward { winners: false, call });
         }
         (Kernel::Reduce(op), Some(x)) if reduce::fits(op, x, call.shape) => isa.run(reduce::Reduce { op: *op, call }),
+        (&Kernel::CrossEntropy { label_smoothing }, _) => isa.run(cross_entropy::Forward { label_smoothing, call }),
+        (&Kernel::CrossEntropyGrad { label_smoothing }, _) => {
+            isa.run(cross_entropy::Backward { label_smoothing, call });
+        }
         _ => with_call(kernel, call, Runner::OneLane(isa)),
     }
 }

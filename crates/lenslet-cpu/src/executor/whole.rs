@@ -173,13 +173,11 @@ impl Run<'_> {
 
     fn linear_weight_grad(&self, step: &Step, part: usize) {
         let [outputs, inputs] = [step.output.shape.dim(0), step.output.shape.dim(1)];
-        let rows = linear_weight_grad::part_rows(inputs);
-        let first = part * rows;
-        let last = outputs.min(first + rows);
+        let rows = linear_weight_grad::part(outputs, inputs, part);
         // SAFETY: the plan was checked: whole work may read what all tiles keep; parts write to rows of their own.
         let ([x, dy], dw) = unsafe {
             let factors = [0, 1].map(|i| self.views.all_tiles(&step.inputs[i]));
-            (factors, self.part(step, first * inputs, (last - first) * inputs, At::default()))
+            (factors, self.part(step, rows.start * inputs, rows.len() * inputs, At::default()))
         };
         let batch = linear_weight_grad::Batch {
             x,
@@ -190,6 +188,6 @@ impl Run<'_> {
             inputs,
             outputs,
         };
-        self.isa.run(linear_weight_grad::WeightGrad { batch, outputs: first..last, dw });
+        self.isa.run(linear_weight_grad::WeightGrad { batch, outputs: rows, dw });
     }
 }

@@ -167,22 +167,33 @@ impl Kernel for SumSlots<'_> {
     /// The compiler makes vectors of these loops.
     #[inline(always)]
     fn run<S: Lanes>(self, _: S) {
-        // So many totals are under way that each slot's memory is read in stretches.
-        let mut totals = [0.0f64; 64];
-        for (start, output) in self.range.step_by(totals.len()).zip(self.output.chunks_mut(totals.len())) {
-            let totals = &mut totals[..output.len()];
-            totals.fill(0.0);
+        // So many totals are under way, in registers.
+        const STRETCH: usize = 32;
+        let mut start = self.range.start;
+        let mut stretches = self.output.chunks_exact_mut(STRETCH);
+        for output in &mut stretches {
+            let mut totals = [0.0f64; STRETCH];
             for slot in self.slots.iter() {
-                for (total, &x) in totals.iter_mut().zip(&slot[start..]) {
-                    *total += f64::from(x);
+                let numbers = &slot[start..start + STRETCH];
+                for i in 0..STRETCH {
+                    totals[i] += f64::from(numbers[i]);
                 }
             }
-            for (y, &total) in output.iter_mut().zip(&*totals) {
-                // Most divisors are 1, and a division takes longer than the sums.
-                *y = if self.divisor == 1.0 { total } else { total / f64::from(self.divisor) } as f32;
+            for i in 0..STRETCH {
+                output[i] = mean(totals[i], self.divisor);
             }
+            start += STRETCH;
+        }
+        for (y, i) in stretches.into_remainder().iter_mut().zip(start..) {
+            *y = mean(self.slots.iter().map(|slot| f64::from(slot[i])).sum(), self.divisor);
         }
     }
+}
+
+#[inline(always)]
+fn mean(total: f64, divisor: f32) -> f32 {
+    // Most divisors are 1, and a division takes longer than the sums.
+    if divisor == 1.0 { total as f32 } else { (total / f64::from(divisor)) as f32 }
 }
 
 /// Mean, standard deviation (of the population) and share of zeros, from the slots' [`Moments`].

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use lenslet_graph::plan::few_images::FEWEST_TO_SHARE;
+
 use super::AllTiles;
 use crate::simd::{Kernel, Lanes};
 
@@ -15,10 +17,32 @@ use crate::simd::{Kernel, Lanes};
 const PART: usize = 1 << 12;
 
 /// Output rows of one part of the work: as many as fill the largest register tiles.
-pub(crate) const fn part_rows(inputs: usize) -> usize {
+const fn part_rows(inputs: usize) -> usize {
     const TALLEST: usize = 8;
     let tiles = PART / TALLEST / inputs;
     TALLEST * if tiles == 0 { 1 } else { tiles }
+}
+
+/// The rows of the first half: none where the gradient is not shared.
+const fn first_half(outputs: usize, inputs: usize) -> usize {
+    if outputs * inputs < FEWEST_TO_SHARE { 0 } else { outputs / 2 }
+}
+
+/// Parts that the output rows are cut into, half by half: the optimizer cuts in the middle, too.
+pub(crate) fn parts(outputs: usize, inputs: usize) -> usize {
+    let half = first_half(outputs, inputs);
+    if half == 0 { 1 } else { half.div_ceil(part_rows(inputs)) + (outputs - half).div_ceil(part_rows(inputs)) }
+}
+
+/// The output rows of one part.
+pub(crate) fn part(outputs: usize, inputs: usize, part: usize) -> Range<usize> {
+    let (half, rows) = (first_half(outputs, inputs), part_rows(inputs));
+    if half == 0 {
+        return 0..outputs;
+    }
+    let parts = half.div_ceil(rows);
+    let (from, end) = if part < parts { (part * rows, half) } else { (half + (part - parts) * rows, outputs) };
+    from..end.min(from + rows)
 }
 
 /// One part of the product.
@@ -140,6 +164,17 @@ mod tests {
     use super::*;
     use crate::kernels::testing::{Machine, Random};
 
+    #[test]
+    fn parts_cover_all_rows_and_meet_in_the_middle() {
+        for (outputs, inputs) in [(120, 400), (84, 120), (7, 1 << 14), (1001, 512), (10, 5000)] {
+            let parts: Vec<_> = (0..parts(outputs, inputs)).map(|i| part(outputs, inputs, i)).collect();
+            let rows: Vec<usize> = parts.iter().cloned().flatten().collect();
+            assert_eq!(rows, (0..outputs).collect::<Vec<_>>());
+            assert!(parts.len() == 1 || parts.iter().any(|part| part.end == outputs / 2), "{outputs}x{inputs}");
+        }
+        assert_eq!((parts(120, 400), parts(84, 120)), (16, 1));
+    }
+
     proptest! {
         #[test]
         fn is_the_sum_over_the_batch(
@@ -179,11 +214,10 @@ mod tests {
                 let (x, dy) = (all(x_at, rows * inputs * lanes), all(dy_at, rows * outputs * lanes));
                 let batch = Batch { x, dy, lanes, images, rows, inputs, outputs };
                 let mut dw = vec![f32::NAN; outputs * inputs];
-                let rows = part_rows(inputs);
-                for (part, dw) in dw.chunks_mut(rows * inputs).enumerate() {
-                    let outputs = part * rows..outputs.min((part + 1) * rows);
-                    machine.run(WeightGrad { batch, outputs, dw });
-                }
+                // In two parts, which need not be the plan's.
+                let (first, second) = dw.split_at_mut(outputs / 3 * inputs);
+                machine.run(WeightGrad { batch, outputs: 0..outputs / 3, dw: first });
+                machine.run(WeightGrad { batch, outputs: outputs / 3..outputs, dw: second });
                 prop_assert_eq!(&dw, &expected, "{:?}", machine);
             }
         }

@@ -3,8 +3,10 @@
 //! Tiles of one image each would read a weight once for every image, on whichever thread has the image; and where training
 //! changes it, the line that it stands in goes from one core's cache to another's and back in every step. Whole work on all
 //! images reads a weight once. It is cut by output rows into parts that the gradient by the weight and the optimizer are cut
-//! into as well, so that a row stays with one core. That costs two ends of a piece of work more in each direction, so small
-//! layers stay tile work.
+//! into as well, so that a row stays with one core. What has too few weights for two parts is one thread's work, as the
+//! optimizer's on them is. Small layers stay tile work.
+//!
+//! Gradients by weights, which nothing of a step waits for, are made at its end, all in one piece of work.
 
 use super::Options;
 use crate::Shape;
@@ -13,27 +15,42 @@ use crate::Shape;
 pub const MOST_IMAGES: usize = 8;
 
 /// Weights from which on that pays.
-const FEWEST_WEIGHTS: usize = 1 << 15;
+const FEWEST_WEIGHTS: usize = 1 << 13;
 
 /// Inputs that fill some vectors.
 const FEWEST_INPUTS: usize = 64;
 
+/// Numbers from which on a value is shared by threads. Fewer go through one core in less time than it takes others to get
+/// them.
+pub const FEWEST_TO_SHARE: usize = 1 << 15;
+
 /// Weights of a part, at least: each part leaves a sum of its own for every gradient by the input.
-const PART: usize = 1 << 14;
+const PART: usize = FEWEST_TO_SHARE / 2;
 
 /// The most parts, which are as many threads as can be of use.
 const MOST_PARTS: usize = 8;
 
 /// Whether a dense layer's work on `x`, or on a gradient, is whole work: one row of each image meets many weights.
 pub(super) fn pays(x: Shape, weight: Shape, options: Options) -> bool {
-    let few = options.lanes == 1 && (2..=MOST_IMAGES).contains(&options.batch);
     let row = x.is_batched() && x.rank() == 1 && !weight.is_batched();
-    few && row && weight.len() >= FEWEST_WEIGHTS && weight.dim(0) >= MOST_PARTS && weight.dim(1) >= FEWEST_INPUTS
+    are_few(options)
+        && row
+        && weight.len() >= FEWEST_WEIGHTS
+        && weight.dim(0) >= MOST_PARTS
+        && weight.dim(1) >= FEWEST_INPUTS
 }
 
-/// Parts that a layer's output rows are cut into; an even number, so that two threads have equal shares.
+/// Whether images are worked on one by one, and are few.
+pub(super) fn are_few(options: Options) -> bool {
+    options.lanes == 1 && (2..=MOST_IMAGES).contains(&options.batch)
+}
+
+/// Parts that a layer's output rows are cut into: one, or an even number, so that two threads have equal shares.
 pub fn parts(weight: Shape) -> usize {
-    (weight.len() / PART).clamp(2, MOST_PARTS) / 2 * 2
+    match weight.len() / PART {
+        0 | 1 => 1,
+        parts => parts.min(MOST_PARTS) / 2 * 2,
+    }
 }
 
 /// The output rows of one part.
@@ -76,7 +93,8 @@ mod tests {
             ("two images", [400, 120], Options::new(2, 1), 2),
             ("one image, which no other shares a weight with", [400, 120], Options::new(1, 1), 0),
             ("images in the lanes", [400, 120], Options::new(8, 8), 0),
-            ("few weights", [400, 80], Options::new(4, 1), 0),
+            ("what one thread does", [400, 80], Options::new(4, 1), 2),
+            ("few weights", [80, 96], Options::new(4, 1), 0),
             ("few outputs", [8000, 7], Options::new(4, 1), 0),
         ] {
             let (hidden, wide) = (Linear::new(3, inputs), Linear::new(inputs, outputs));
@@ -92,10 +110,26 @@ mod tests {
         }
     }
 
+    /// Gradients by weights come last, together.
+    #[test]
+    fn gradients_by_weights_are_put_off() {
+        let network = Net { hidden: Linear::new(3, 400), wide: Linear::new(400, 120), out: Linear::new(120, 10) };
+        let mut graph = record(&network, Shape::image(3, 1, 1), Mode::Train).graph;
+        add_cross_entropy(&mut graph, 0.0).expect("there are logits");
+        differentiate::differentiate(&mut graph).expect("all has a derivative");
+        let stages_of_grads = |options| {
+            let plan = Plan::new(&graph, options);
+            let is_grad = |step: &&crate::plan::Step| matches!(step.kernel, Kernel::LinearWeightGrad);
+            plan.stages.iter().map(|stage| stage.waves.iter().flatten().filter(is_grad).count()).collect::<Vec<_>>()
+        };
+        let few = stages_of_grads(Options::new(4, 1));
+        assert_eq!((few.last(), few.iter().sum::<usize>()), (Some(&3), 3), "{few:?}");
+    }
+
     #[test]
     fn parts_cover_all_rows() {
         for (weight, expected) in
-            [([120, 400], 2), ([84, 400], 2), ([1000, 512], 8), ([9, 1 << 16], 8), ([100, 700], 4)]
+            [([84, 120], 1), ([120, 400], 2), ([84, 400], 2), ([1000, 512], 8), ([9, 1 << 16], 8), ([100, 700], 4)]
         {
             let weight = Shape::whole(&weight).expect("a possible size");
             assert_eq!(parts(weight), expected);

@@ -87,7 +87,7 @@ pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
     let mut lowering = Lowering {
         graph,
         options,
-        stages: Stages::new(graph, &whole_batch),
+        stages: Stages::new(graph, &whole_batch, options),
         whole_batch,
         fusions: Fusions::new(graph, &live),
         pooled: HashMap::new(),
@@ -519,6 +519,9 @@ impl Lowering<'_> {
     fn batch_linear_input_grad(&mut self, id: NodeId) {
         let node = self.graph.node(id);
         let parts = few_images::parts(self.graph.node(node.inputs[1]).shape());
+        if parts == 1 {
+            return self.step(id, Kernel::BatchLinearInputGrad);
+        }
         let partial = self.new_handle(Shape::batched(&[parts, node.shape().len()]).expect("less than the weight"));
         self.push(id, self.stages.runs(id), false, Kernel::BatchLinearInputGrad, self.inputs(id), partial);
         let sum = Reduce { kind: ReduceKind::Sum, axes: std::array::from_fn(|axis| axis == 0), keep: false };

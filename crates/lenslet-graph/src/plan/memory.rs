@@ -12,8 +12,8 @@
 //! parameters are the same.
 
 use super::lower::{Handle, Lowered, LoweredStep, Memory, Value};
-use super::{Kernel, Operand, Options, Place, Plan, Stage, Step};
-use crate::graph::LINE;
+use super::{Kernel, Operand, Options, Place, Plan, Stage, Step, few_images};
+use crate::graph::{GAP, LINE, room};
 use crate::{Graph, Role};
 
 /// Memory that partial sums may take over all slots, in numbers (128 MiB); with very large layers there are fewer slots.
@@ -27,7 +27,7 @@ pub(super) fn place(graph: &Graph, lowered: Lowered, options: Options) -> Plan {
     let order = order(&lowered.steps, &waves);
     let constant = constant(graph, &lowered);
     let spans = spans(graph, &lowered, &order, &waves, &constant);
-    let (places, lens) = places(&lowered, &spans, options.lanes);
+    let (places, lens) = places(&lowered, &spans, options);
     let operand = |handle: &Handle| Operand { place: places[handle.value.0], shape: handle.shape };
 
     let mut stages: Vec<Stage> = vec![];
@@ -144,19 +144,20 @@ struct Lens {
 }
 
 /// Values begin at a cache line, so that a vector never crosses one. (A tile's do in any case where a number of them is a
-/// vector.)
-fn places(lowered: &Lowered, spans: &[Option<Span>], lanes: usize) -> (Vec<Place>, Lens) {
+/// vector.) What several cores write to stands apart: large whole values, and of few images all that other cores read, too.
+fn places(lowered: &Lowered, spans: &[Option<Span>], options: Options) -> (Vec<Place>, Lens) {
     let mut places = vec![Place::Whole(0); lowered.values.len()];
     let (mut whole, mut kept, mut scratch, mut slot) = (vec![], vec![], vec![], vec![]);
     for (i, (value, span)) in lowered.values.iter().zip(spans).enumerate() {
-        let of_tile = if lanes == 1 { value.len.next_multiple_of(LINE) } else { value.len };
+        let of_tile = if options.lanes == 1 { value.len.next_multiple_of(LINE) } else { value.len };
+        let apart = if few_images::are_few(options) && value.len > LINE { GAP } else { 0 };
         match (value.memory, span) {
             (Memory::Parameter(parameter), _) => places[i] = Place::Parameter(parameter),
             (_, None) => unreachable!("a value is some step's output"),
-            (Memory::Whole, Some(span)) => whole.push((i, value.len.next_multiple_of(LINE), span.moments)),
+            (Memory::Whole, Some(span)) => whole.push((i, room(value.len), span.moments)),
             (Memory::Slot, Some(span)) => slot.push((i, value.len.next_multiple_of(LINE), span.moments)),
             (Memory::Tile, Some(span)) if span.is_local() => scratch.push((i, of_tile, span.steps)),
-            (Memory::Tile, Some(span)) => kept.push((i, of_tile, span.steps)),
+            (Memory::Tile, Some(span)) => kept.push((i, of_tile + apart, span.steps)),
         }
     }
     let lens = Lens {

@@ -6,6 +6,8 @@
 
 use super::lower::works_on_tiles;
 use super::whole_batch::WholeBatch;
+use super::{Options, few_images};
+use crate::ops::Op;
 use crate::{Graph, NodeId};
 
 /// The stage in which each node's own work runs (for a sum over the batch: its tiles' part), and from which on its value
@@ -16,7 +18,7 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    pub(super) fn new(graph: &Graph, whole_batch: &WholeBatch) -> Self {
+    pub(super) fn new(graph: &Graph, whole_batch: &WholeBatch, options: Options) -> Self {
         let mut stages = Self { runs: vec![0; graph.nodes.len()], available: vec![0; graph.nodes.len()] };
         for id in graph.ids() {
             let node = graph.node(id);
@@ -32,7 +34,24 @@ impl Stages {
             stages.runs[id.index()] = runs;
             stages.available[id.index()] = available;
         }
+        if few_images::are_few(options) {
+            stages.put_off_weight_grads(graph);
+        }
         stages
+    }
+
+    /// Dense layers' gradients by their weights to the last stage, where no other node waits for them.
+    fn put_off_weight_grads(&mut self, graph: &Graph) {
+        let last = self.available.iter().copied().max().unwrap_or(0);
+        let mut is_read = vec![false; graph.nodes.len()];
+        for input in graph.ids().flat_map(|id| &graph.node(id).inputs) {
+            is_read[input.index()] = true;
+        }
+        for id in graph.ids().filter(|id| !is_read[id.index()]) {
+            if matches!(graph.node(id).op, Op::LinearWeightGrad(_)) {
+                (self.runs[id.index()], self.available[id.index()]) = (last, last);
+            }
+        }
     }
 
     pub(super) fn runs(&self, id: NodeId) -> usize {

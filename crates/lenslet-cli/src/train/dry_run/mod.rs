@@ -215,7 +215,7 @@ impl<'a> Rehearsal<'a> {
         let folder = run_folder::place(self.options.out.as_deref());
         let checkpoint = trainer.weights().numbers() as u64 * 4;
         let checkpoints = CHECKPOINTS + self.options.keep.min(self.settings.epochs) as u64;
-        let state = checkpoint + trainer.optimizer_bytes();
+        let state = trainer.state_bytes();
         let total = checkpoints * checkpoint + STATES * state + TEXTS + METRICS * self.settings.epochs as u64;
         let free = machine::free_disk(&folder).ok();
         report.disk = DiskFound { checkpoint, state, total, free };

@@ -15,6 +15,7 @@ mod conv2d_geometry;
 pub(crate) mod conv2d_input_grad;
 pub(crate) mod conv2d_weight_grad;
 mod conv2d_weight_grad_columns;
+pub(crate) mod cross_entropy;
 pub(crate) mod linear;
 pub(crate) mod linear_batch;
 pub(crate) mod max_pool;
