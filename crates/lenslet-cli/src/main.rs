@@ -37,7 +37,10 @@ mod trial;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use lenslet::cpu::Isa;
+
+use failure::Failure;
 
 /// Convolutional networks that classify images: sizes proved before anything runs, trained fast on the CPU.
 #[derive(Parser)]
@@ -83,7 +86,25 @@ fn main() -> ExitCode {
     let matches = Program::command().get_matches();
     let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let flags = matches.subcommand().map_or(&matches, |(_, flags)| flags);
-    let result = match program.command {
+    let result = instruction_set().and_then(|()| run(program.command, flags));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Whether this processor has the instruction set that the environment asks for.
+fn instruction_set() -> Result<(), Failure> {
+    let Some(asked) = Isa::asked_in_vain() else { return Ok(()) };
+    let words: Vec<&str> = Isa::available().into_iter().map(Isa::word).collect();
+    Err(Failure::Mend(format!(
+        "LENSLET_ISA is {asked:?}, but this processor has {}\n  mend it: one of these, or unset LENSLET_ISA for the best",
+        words.join(", ")
+    )))
+}
+
+fn run(command: Command, flags: &ArgMatches) -> Result<(), Failure> {
+    match command {
         Command::Train(options) => train::run(&options, flags),
         Command::Eval(options) => eval::run(&options),
         Command::Predict(options) => predict::run(&options),
@@ -95,9 +116,5 @@ fn main() -> ExitCode {
         Command::Augment(options) => augment::run(&options),
         Command::Recipes(options) => recipes::run(&options),
         Command::Study(options) => study::run(&options),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
 }

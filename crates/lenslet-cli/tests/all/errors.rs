@@ -1,6 +1,6 @@
 //! What a user can get wrong: one clear message, exit code 2, never a panic.
 
-use crate::{Ran, folder, picture, tiny_data};
+use crate::{Ran, folder, picture, program, tiny_data};
 
 /// The end of a failing command, and what its message says.
 fn fails(arguments: &[&str], says: &str) {
@@ -28,6 +28,16 @@ fn names_that_do_not_exist() {
     fails(&["train", "--optimizer", "sdg"], "[possible values: sgd, adam, adamw, muon]");
     fails(&["train", "--schedule", "cosinus"], "no schedule is named cosinus; there are constant, step:EPOCHS:GAMMA");
     fails(&["trian"], "unrecognized subcommand 'trian'");
+}
+
+#[test]
+fn an_instruction_set_that_does_not_exist() {
+    let folder = folder();
+    let mut command = program(folder.path(), &["bench", "lesson"]);
+    let ran = Ran::from(command.env("LENSLET_ISA", "sse9").output().expect("the program can be started"));
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
+    assert!(ran.err.starts_with("error: LENSLET_ISA is \"sse9\", but this processor has "), "{}", ran.err);
+    assert!(ran.err.ends_with("portable\n  mend it: one of these, or unset LENSLET_ISA for the best\n"), "{}", ran.err);
 }
 
 #[test]

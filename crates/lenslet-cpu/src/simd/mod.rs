@@ -281,6 +281,12 @@ impl Isa {
         })
     }
 
+    /// What `LENSLET_ISA` says, if this processor has nothing of that name.
+    pub fn asked_in_vain() -> Option<String> {
+        let asked = std::env::var_os("LENSLET_ISA")?.to_string_lossy().into_owned();
+        Self::available().iter().all(|isa| isa.word() != asked).then_some(asked)
+    }
+
     /// Images in a tile of a batch that fills lanes: as many as there are lanes, or half of them.
     pub(crate) fn tile(self, batch: usize) -> usize {
         match self {
@@ -350,7 +356,7 @@ impl Isa {
     }
 
     /// Its name in the environment's `LENSLET_ISA`.
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => "avx512",
