@@ -8,7 +8,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::ops::Range;
 
-use lenslet_graph::plan::few_images::FEWEST_TO_SHARE;
+use lenslet_graph::plan::FEWEST_TO_SHARE;
 
 /// Numbers of a part, at most: some microseconds of work. Fewer would cost more on their way between cores than they gain.
 const PART: usize = 1 << 12;

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use lenslet_graph::plan::few_images::FEWEST_TO_SHARE;
+use lenslet_graph::plan::FEWEST_TO_SHARE;
 
 use super::AllTiles;
 use crate::simd::{Kernel, Lanes};

@@ -274,17 +274,21 @@ impl Isa {
     pub fn detect() -> Self {
         static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| {
-            let most = std::env::var("LENSLET_ISA").ok();
+            let asked = Self::asked();
             let all = Self::available();
-            let named = |isa: &&Isa| most.as_deref().is_some_and(|name| isa.word() == name);
+            let named = |isa: &&Isa| asked.as_deref().is_some_and(|name| isa.word() == name);
             all.iter().find(named).or(all.first()).copied().unwrap_or(Isa::Portable)
         })
     }
 
     /// What `LENSLET_ISA` says, if this processor has nothing of that name.
     pub fn asked_in_vain() -> Option<String> {
-        let asked = std::env::var_os("LENSLET_ISA")?.to_string_lossy().into_owned();
+        let asked = Self::asked()?;
         Self::available().iter().all(|isa| isa.word() != asked).then_some(asked)
+    }
+
+    fn asked() -> Option<String> {
+        Some(std::env::var_os("LENSLET_ISA")?.to_string_lossy().into_owned())
     }
 
     /// Images in a tile of a batch that fills lanes: as many as there are lanes, or half of them.

@@ -8,7 +8,7 @@
 //!
 //! Gradients by weights, which nothing of a step waits for, are made at its end, all in one piece of work.
 
-use super::Options;
+use super::{FEWEST_TO_SHARE, Options};
 use crate::Shape;
 
 /// The most images that are worked on at once.
@@ -19,10 +19,6 @@ const FEWEST_WEIGHTS: usize = 1 << 13;
 
 /// Inputs that fill some vectors.
 const FEWEST_INPUTS: usize = 64;
-
-/// Numbers from which on a value is shared by threads. Fewer go through one core in less time than it takes others to get
-/// them.
-pub const FEWEST_TO_SHARE: usize = 1 << 15;
 
 /// Weights of a part, at least: each part leaves a sum of its own for every gradient by the input.
 const PART: usize = FEWEST_TO_SHARE / 2;

@@ -84,12 +84,13 @@ pub(super) fn works_on_tiles(graph: &Graph, id: NodeId) -> bool {
 pub(super) fn lower(graph: &Graph, options: Options) -> Lowered {
     let live = graph.live();
     let whole_batch = WholeBatch::new(graph, options);
+    let fusions = Fusions::new(graph, &live);
     let mut lowering = Lowering {
         graph,
         options,
-        stages: Stages::new(graph, &whole_batch, options),
+        stages: Stages::new(graph, &whole_batch, &fusions, options),
         whole_batch,
-        fusions: Fusions::new(graph, &live),
+        fusions,
         pooled: HashMap::new(),
         ready: HashMap::new(),
         recipes: HashMap::new(),

@@ -57,6 +57,10 @@ pub const fn lane_block(outputs: usize) -> usize {
     if outputs <= 8 { 8 } else { 16 }
 }
 
+/// Numbers from which on a whole value is shared by threads. Fewer go through one core in less time than it takes others to get
+/// them.
+pub const FEWEST_TO_SHARE: usize = 1 << 15;
+
 /// Output channels that a weight's gradient is summed for together, where they are many.
 pub const WEIGHT_BLOCK: usize = 32;
 

@@ -4,6 +4,7 @@
 //! all its inputs are. A sum over the batch is begun by the tiles of one stage and complete in the next; what is done for the
 //! whole batch at once is whole work of the stage behind its inputs'.
 
+use super::fusion::Fusions;
 use super::lower::works_on_tiles;
 use super::whole_batch::WholeBatch;
 use super::{Options, few_images};
@@ -18,7 +19,7 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    pub(super) fn new(graph: &Graph, whole_batch: &WholeBatch, options: Options) -> Self {
+    pub(super) fn new(graph: &Graph, whole_batch: &WholeBatch, fusions: &Fusions, options: Options) -> Self {
         let mut stages = Self { runs: vec![0; graph.nodes.len()], available: vec![0; graph.nodes.len()] };
         for id in graph.ids() {
             let node = graph.node(id);
@@ -35,19 +36,17 @@ impl Stages {
             stages.available[id.index()] = available;
         }
         if few_images::are_few(options) {
-            stages.put_off_weight_grads(graph);
+            stages.put_off_weight_grads(graph, fusions);
         }
         stages
     }
 
     /// Dense layers' gradients by their weights to the last stage, where no other node waits for them.
-    fn put_off_weight_grads(&mut self, graph: &Graph) {
+    fn put_off_weight_grads(&mut self, graph: &Graph, fusions: &Fusions) {
         let last = self.available.iter().copied().max().unwrap_or(0);
-        let mut is_read = vec![false; graph.nodes.len()];
-        for input in graph.ids().flat_map(|id| &graph.node(id).inputs) {
-            is_read[input.index()] = true;
-        }
-        for id in graph.ids().filter(|id| !is_read[id.index()]) {
+        // A result is among its own readers.
+        let is_result_alone = |id: &NodeId| fusions.readers(*id) == [*id];
+        for id in graph.ids().filter(is_result_alone) {
             if matches!(graph.node(id).op, Op::LinearWeightGrad(_)) {
                 (self.runs[id.index()], self.available[id.index()]) = (last, last);
             }
